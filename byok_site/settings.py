@@ -1,0 +1,180 @@
+"""Every setting. Each environment variable is read here, once, and stands in .env.example."""
+
+import base64
+import os
+from pathlib import Path
+
+import environ
+from django.utils.csp import CSP
+
+from byok_site import environment
+from byok_site.environment import read
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+environment.load(BASE_DIR / ".env")
+DATA_DIR = read("DATA_DIR", Path, BASE_DIR / "var").absolute()
+if not {"SECRET_KEY", "VAULT_KEYS", "DATABASE_URL"} & set(os.environ):
+    environment.ensure_local_secrets(DATA_DIR)
+environment.load(DATA_DIR / environment.LOCAL_SECRETS)
+
+# Secrets
+SECRET_KEY = read("SECRET_KEY", str)
+SECRET_KEY_FALLBACKS = read("SECRET_KEY_FALLBACKS", environment.words, [])
+VAULT_KEYS = read("VAULT_KEYS", str)
+VAULT_SUITE = read("VAULT_SUITE", environment.whole_number(1, 2), 1)
+CRYPTOGRAPHY_KEY = base64.b64encode(os.urandom(32)).decode()  # never used: the vault passes its keys explicitly
+
+# Where it runs
+DEBUG = False
+PORT = read("PORT", environment.whole_number(1, 65535), 8000)
+PUBLIC_URL = read("PUBLIC_URL", environment.web_address, f"http://localhost:{PORT}")
+ALLOWED_HOSTS = read("ALLOWED_HOSTS", environment.words, ["localhost", "127.0.0.1", "[::1]"])
+GATEWAY_WORKERS = read("GATEWAY_WORKERS", environment.whole_number(1, 64), 1)
+REDIS_URL = read("REDIS_URL", str, "")
+if GATEWAY_WORKERS > 1 and not REDIS_URL:
+    environment.refuse("GATEWAY_WORKERS", "is more than 1, so limits need a place to be counted together: set REDIS_URL.")
+HTTPS = PUBLIC_URL.startswith("https://")
+
+# What the gateway may reach, and for how long it waits
+UPSTREAM_OVERRIDES = read("UPSTREAM_OVERRIDES", environment.json_object, {})
+EGRESS_ALLOW = read("EGRESS_ALLOW", environment.words, [])
+FIRST_BYTE_SECONDS = read("FIRST_BYTE_SECONDS", environment.whole_number(1, 900), 60)
+MAX_BODY_MB = read("MAX_BODY_MB", environment.whole_number(1, 1024), 25)
+
+ROOT_URLCONF = "byok_site.urls"
+ASGI_APPLICATION = "byok_site.asgi.application"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django.forms",
+    "django_htmx",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "orgs",
+    "keys",
+    "usage",
+    "byok_site",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "builtins": ["django.templatetags.static", "orgs.templatetags.ui"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+
+# Data
+DATABASES = {
+    "default": read("DATABASE_URL", environ.Env.db_url_config, environ.Env.db_url_config(f"sqlite:///{DATA_DIR}/keyhold.sqlite3"))
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+else:
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 2,
+        "options": "-c statement_timeout=5000",
+        "pool": {"min_size": 1, "max_size": 16, "timeout": 5},
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+if REDIS_URL:
+    CACHES["default"] = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+
+# Time and language
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+
+# People
+AUTH_USER_MODEL = "orgs.User"
+AUTHENTICATION_BACKENDS = [
+    "allauth.account.auth_backends.AuthenticationBackend",
+    "orgs.auth.RoleBackend",
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "account_login"
+
+# E-mail
+EMAIL_URL = read("EMAIL_URL", environ.Env.email_url_config, environ.Env.email_url_config("consolemail://"))
+DEFAULT_FROM_EMAIL = "Keyhold <keyhold@localhost>"
+
+# Static files
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+
+# The browser's side of security
+SECURE_CSP = {
+    "default-src": [CSP.NONE],
+    "script-src": [CSP.SELF],
+    "style-src": [CSP.SELF],
+    "img-src": [CSP.SELF, "data:"],
+    "font-src": [CSP.SELF],
+    "connect-src": [CSP.SELF],
+    "form-action": [CSP.SELF],
+    "base-uri": [CSP.NONE],
+    "frame-ancestors": [CSP.NONE],
+    "object-src": [CSP.NONE],
+}
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "session"
+CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "csrf"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 60 * 60
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None

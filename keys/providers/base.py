@@ -1,0 +1,80 @@
+"""What a provider is: a frozen row. Pure values; nothing here opens a socket or reads a clock."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Shape(StrEnum):
+    """How the credential of a provider is entered. One validator each, in keys/credentials.py."""
+
+    API_KEY = "api_key"
+    AZURE = "azure"
+    BEDROCK = "bedrock"
+    VERTEX = "vertex"
+
+
+class Wire(StrEnum):
+    """Which request dialect a provider speaks. Each is a module of gateway/wires/."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    GOOGLE = "google"
+    CONVERSE = "converse"
+    RESPONSES = "responses"
+    NATIVE = "native"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A parsed credential. `secret` never leaves memory unsealed; `public` may be shown to owners.
+
+    API key: secret {"api_key"}. Azure: secret {"api_keys": [one for each deployment]},
+    public {"deployments": [{"model_slug", "endpoint_url", "model_id"}]}. Bedrock: secret {"secret_access_key",
+    "session_token"?} or {"api_key"}, public {"region", "access_key_id"?}. Vertex: secret {"private_key",
+    "private_key_id"}, public {"project_id", "client_email", "location"}.
+    """
+
+    secret: Mapping[str, Any] = field(repr=False)
+    public: Mapping[str, Any]
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """One request to a provider, ready to send but for its body. `operator` marks an address from UPSTREAM_OVERRIDES."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    operator: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TestCall:
+    """The cheapest truthful call that tells whether a credential works. `service` names another base URL of the row."""
+
+    path: str
+    service: str = ""
+    lists_models: bool = False
+    __test__ = False
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One row of the table. An OpenAI-compatible provider needs nothing but a row."""
+
+    slug: str
+    label: str
+    mark: str
+    needs: str
+    shape: Shape
+    wire: Wire
+    services: Mapping[str, str]
+    prices: str | None = None
+    prefixes: tuple[str, ...] = ()
+    author: str | None = None
+    test: TestCall | None = None
+    where: str = ""
+    auth: Callable[[Credential], dict[str, str]] = lambda credential: {"authorization": f"Bearer {credential.secret['api_key']}"}

@@ -1,0 +1,43 @@
+"""The one door: every page of an organization is entered through `org_view`."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from orgs.models import Membership, Organization, User
+
+type OrgView = Callable[..., HttpResponse]
+
+
+def org_view(permission: str) -> Callable[[OrgView], OrgView]:
+    """Turn the URL's organization slug into the view's second argument.
+
+    People outside the organization get 404, like a missing one; members whose role lacks `permission` get 403.
+    """
+
+    def decorate(view: OrgView) -> OrgView:
+        @wraps(view)
+        def enter(request: HttpRequest, org_slug: str, *args: Any, **kwargs: Any) -> HttpResponse:
+            organization = find(request, org_slug)
+            if not request.user.has_perm(permission, organization):
+                owners = Membership.objects.for_org(organization).owners().select_related("user")
+                return render(request, "orgs/forbidden.html", {"org": organization, "owners": owners}, status=403)
+            return view(request, organization, *args, **kwargs)
+
+        return enter
+
+    return decorate
+
+
+def find(request: HttpRequest, org_slug: str) -> Organization:
+    """The signed-in person's organization of that slug, with `request.membership` set; 404 otherwise."""
+    user = request.user
+    assert isinstance(user, User)
+    membership = Membership.objects.select_related("organization", "role").filter(user=user, organization__slug=org_slug).first()
+    if membership is None:
+        raise Http404
+    request.membership = membership  # type: ignore[attr-defined]
+    return membership.organization

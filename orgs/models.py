@@ -1,0 +1,119 @@
+"""People: who may sign in, which organizations there are, who belongs to them, and what anybody did."""
+
+import uuid
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import Group, PermissionsMixin
+from django.db import models
+from django.db.models import F
+from django.db.models.functions import Lower, Now
+from django.utils import timezone
+
+OWNER = "Owner"
+MEMBER = "Member"
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: object) -> "User":
+        user = self.model(email=email.strip().lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: object) -> "User":
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, email: str) -> "User":
+        return self.get(email=email.strip().lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person, known by their e-mail address (kept in lower case)."""
+
+    email = models.EmailField(unique=True)
+    name = models.CharField(max_length=80, blank=True)
+    is_staff = models.BooleanField(default=False)
+    is_active = models.BooleanField(default=True)
+    date_joined = models.DateTimeField(default=timezone.now)
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+
+    class Meta:
+        constraints = [models.UniqueConstraint(Lower("email"), name="user_email_any_case")]
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+
+class OrganizationQuerySet(models.QuerySet["Organization"]):
+    def for_user(self, user: User) -> "OrganizationQuerySet":
+        return self.filter(memberships__user=user).order_by("name")
+
+    def bump_routing(self) -> None:
+        """Tell every gateway process, within its next poll, that keys or routes of these organizations changed."""
+        self.update(routing_version=F("routing_version") + 1, routing_changed_at=Now())
+
+
+class Organization(models.Model):
+    """Owns keys and usage. `routing_version` rises whenever the gateway must read it anew."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=60)
+    slug = models.SlugField(max_length=40, unique=True)
+    timezone = models.CharField(max_length=40, default="UTC")
+    routing_version = models.PositiveIntegerField(default=1, editable=False)
+    routing_changed_at = models.DateTimeField(db_default=Now(), db_index=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = OrganizationQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def for_org(self, organization: Organization) -> "MembershipQuerySet":
+        return self.filter(organization=organization)
+
+    def owners(self) -> "MembershipQuerySet":
+        return self.filter(role__name=OWNER)
+
+
+class Membership(models.Model):
+    """A person's place in an organization. The role is a Django group, Owner or Member."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.ForeignKey(Group, on_delete=models.PROTECT)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = MembershipQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization", "user"], name="one_membership_per_person")]
+
+    def __str__(self) -> str:
+        return f"{self.user}, {self.role} of {self.organization}"
+
+
+class AuditEvent(models.Model):
+    """Who did what. Written in the transaction of the act itself; never changed, never with a secret in it."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="audit_events")
+    at = models.DateTimeField(default=timezone.now)
+    actor = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True)
+    actor_label = models.CharField(max_length=120)
+    address = models.GenericIPAddressField(null=True, blank=True)
+    tag = models.CharField(max_length=60)
+    target_id = models.CharField(max_length=40, blank=True)
+    target_label = models.CharField(max_length=160, blank=True)
+    changes = models.JSONField(default=dict)
+
+    class Meta:
+        indexes = [models.Index(fields=["organization", "-at"], name="audit_by_org")]
+
+    def __str__(self) -> str:
+        return f"{self.actor_label}: {self.tag} {self.target_label}"
