@@ -53,17 +53,26 @@ class Outbound:
 
 @dataclass(frozen=True, slots=True)
 class TestCall:
-    """The cheapest truthful call that tells whether a credential works. `service` names another base URL of the row."""
+    """The cheapest truthful call that tells whether a credential works. `service` names another base URL of the row.
+
+    Where its answer lists no models, `models_path` (on the default service) does.
+    """
 
     path: str
     service: str = ""
     lists_models: bool = False
+    models_path: str = ""
     __test__ = False
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One row of the table. An OpenAI-compatible provider needs nothing but a row."""
+    """One row of the table. An OpenAI-compatible provider needs nothing but a row.
+
+    services: base URLs by name, "" the default; {region} and {location} come from the credential.
+    prices: its id in genai-prices. prefixes: how its keys start, which warns and never refuses.
+    author: whose models it sells under their bare names, as in author/model. where: where its owner finds a key.
+    """
 
     slug: str
     label: str
