@@ -3,7 +3,7 @@
 import uuid
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from keys.providers import PROVIDERS, Provider
 from orgs.models import Organization, User
@@ -25,6 +25,11 @@ class DataKey(models.Model):
         return f"data key {self.version} of {self.organization_id}"
 
 
+def provider_choices() -> list[tuple[str, str]]:
+    """A function, so that a new provider needs no migration."""
+    return [(row.slug, row.label) for row in PROVIDERS.values()]
+
+
 class ProviderKeyQuerySet(models.QuerySet["ProviderKey"]):
     def for_org(self, organization: Organization) -> "ProviderKeyQuerySet":
         """Present keys in the order in which they are tried."""
@@ -32,6 +37,10 @@ class ProviderKeyQuerySet(models.QuerySet["ProviderKey"]):
 
     def present(self) -> "ProviderKeyQuerySet":
         return self.filter(removed_at=None)
+
+    def same_secret(self, key: "ProviderKey") -> "ProviderKeyQuerySet":
+        """Other present keys of the organization that hold the very same credential."""
+        return self.for_org(key.organization).filter(fingerprint=key.fingerprint).exclude(pk=key.pk)
 
 
 class ProviderKey(models.Model):
@@ -49,7 +58,7 @@ class ProviderKey(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="provider_keys")
-    provider = models.CharField(max_length=20, choices=[(row.slug, row.label) for row in PROVIDERS.values()])
+    provider = models.CharField(max_length=20, choices=provider_choices)
     name = models.CharField(max_length=60)
 
     priority = models.PositiveIntegerField()
@@ -93,7 +102,7 @@ class ProviderKey(models.Model):
 
 class ClientKeyQuerySet(models.QuerySet["ClientKey"]):
     def for_org(self, organization: Organization) -> "ClientKeyQuerySet":
-        return self.filter(organization=organization).order_by("revoked_at", "name")
+        return self.filter(organization=organization).order_by(F("revoked_at").asc(nulls_first=True), "name")
 
     def live(self) -> "ClientKeyQuerySet":
         return self.filter(revoked_at=None)
