@@ -227,7 +227,7 @@ def orphans(path: Path) -> list[Finished]:
 
 def _decoded[T](data: bytes, mark: bytes, decode: Callable[[bytes], T]) -> Iterator[T]:
     """Lines of one kind. A line that a crash or a full disk cut is passed over: what it began is told again or is an orphan."""
-    for line in data.splitlines():
+    for line in data.split(b"\n"):
         if line[:1] == mark:
             try:
                 yield decode(line[1:])

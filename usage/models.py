@@ -100,7 +100,17 @@ class DailyRollup(UsageRollup):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["organization", "day", "provider", "model", "client_key_id", "provider_key_id", "member_id", "outcome", "tier"],
+                fields=[
+                    "organization",
+                    "day",
+                    "provider",
+                    "model",
+                    "client_key_id",
+                    "provider_key_id",
+                    "member_id",
+                    "outcome",
+                    "tier",
+                ],
                 name="one_daily_rollup",
             )
         ]
