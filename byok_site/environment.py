@@ -6,9 +6,12 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from keys.providers import PROVIDERS
 
 LOCAL_SECRETS = "secrets.env"
 
@@ -37,9 +40,18 @@ def load(env_file: Path) -> None:
         environ.Env.read_env(str(env_file), overwrite=False)
 
 
+def require_folder(name: str, folder: Path) -> None:
+    """Make the folder if it is missing, readable to its owner only."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        refuse(name, f"names a folder that cannot be made: {error}.")
+    if not os.access(folder, os.W_OK):
+        refuse(name, f"names a folder that cannot be written: {folder}.")
+
+
 def ensure_local_secrets(data_dir: Path) -> None:
     """On a machine of one's own: make SECRET_KEY and VAULT_KEYS once and keep them beside the data, mode 600."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = data_dir / LOCAL_SECRETS
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -78,3 +90,57 @@ def json_object(raw: str) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise ValueError("must be a JSON object of strings.")
     return value
+
+
+def random_text(raw: str) -> str:
+    if len(raw) < 32:
+        raise ValueError("must be at least 32 characters, made at random.")
+    return raw
+
+
+def upstream_overrides(raw: str) -> dict[str, str]:
+    """Base URLs by provider slug, or by `slug:service` where a provider has several."""
+    overrides = json_object(raw)
+    known = {f"{row.slug}:{service}".rstrip(":") for row in PROVIDERS.values() for service in row.services}
+    for name, url in overrides.items():
+        if name not in known:
+            raise ValueError(f"names {name}, which is none of {', '.join(sorted(known))}.")
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"gives {name} an address that does not start with http:// or https://.")
+    return overrides
+
+
+def database(raw: str) -> dict[str, Any]:
+    """Django's DATABASES entry. What is wrong is said without the address, which may hold a password."""
+    if not raw.startswith(("postgres://", "postgresql://", "sqlite:///")):
+        raise ValueError("must start with postgres:// or sqlite:///.")
+    try:
+        return environ.Env.db_url_config(raw)
+    except ValueError:
+        raise ValueError("is not an address of the form postgres://user:password@host:port/name.") from None
+
+
+def shared_cache(raw: str) -> str:
+    if not raw.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must start with redis://, rediss:// or unix://.")
+    return raw
+
+
+def mailer(raw: str) -> dict[str, Any]:
+    """Django's MAILERS entry."""
+    try:
+        found = environ.Env.email_url_config(raw)
+    except (ImproperlyConfigured, ValueError):
+        raise ValueError("must look like smtp+tls://user:password@host:587 or consolemail://.") from None
+    if not found["EMAIL_HOST"]:
+        return {"BACKEND": found["EMAIL_BACKEND"]}
+    options = {
+        "host": found["EMAIL_HOST"],
+        "port": found["EMAIL_PORT"] or 25,
+        "username": found["EMAIL_HOST_USER"] or "",
+        "password": found["EMAIL_HOST_PASSWORD"] or "",
+        "use_tls": found.get("EMAIL_USE_TLS", False),
+        "use_ssl": found.get("EMAIL_USE_SSL", False),
+        "timeout": 10,
+    }
+    return {"BACKEND": found["EMAIL_BACKEND"], "OPTIONS": options}

@@ -3,8 +3,8 @@
 import base64
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import environ
 from django.utils.csp import CSP
 
 from byok_site import environment
@@ -14,12 +14,13 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 environment.load(BASE_DIR / ".env")
 DATA_DIR = read("DATA_DIR", Path, BASE_DIR / "var").absolute()
+environment.require_folder("DATA_DIR", DATA_DIR)
 if not {"SECRET_KEY", "VAULT_KEYS", "DATABASE_URL"} & set(os.environ):
     environment.ensure_local_secrets(DATA_DIR)
 environment.load(DATA_DIR / environment.LOCAL_SECRETS)
 
 # Secrets
-SECRET_KEY = read("SECRET_KEY", str)
+SECRET_KEY = read("SECRET_KEY", environment.random_text)
 SECRET_KEY_FALLBACKS = read("SECRET_KEY_FALLBACKS", environment.words, [])
 VAULT_KEYS = read("VAULT_KEYS", str)
 VAULT_SUITE = read("VAULT_SUITE", environment.whole_number(1, 2), 1)
@@ -31,13 +32,13 @@ PORT = read("PORT", environment.whole_number(1, 65535), 8000)
 PUBLIC_URL = read("PUBLIC_URL", environment.web_address, f"http://localhost:{PORT}")
 ALLOWED_HOSTS = read("ALLOWED_HOSTS", environment.words, ["localhost", "127.0.0.1", "[::1]"])
 GATEWAY_WORKERS = read("GATEWAY_WORKERS", environment.whole_number(1, 64), 1)
-REDIS_URL = read("REDIS_URL", str, "")
+REDIS_URL = read("REDIS_URL", environment.shared_cache, "")
 if GATEWAY_WORKERS > 1 and not REDIS_URL:
     environment.refuse("GATEWAY_WORKERS", "is more than 1, so limits need a place to be counted together: set REDIS_URL.")
 HTTPS = PUBLIC_URL.startswith("https://")
 
 # What the gateway may reach, and for how long it waits
-UPSTREAM_OVERRIDES = read("UPSTREAM_OVERRIDES", environment.json_object, {})
+UPSTREAM_OVERRIDES = read("UPSTREAM_OVERRIDES", environment.upstream_overrides, {})
 EGRESS_ALLOW = read("EGRESS_ALLOW", environment.words, [])
 FIRST_BYTE_SECONDS = read("FIRST_BYTE_SECONDS", environment.whole_number(1, 900), 60)
 MAX_BODY_MB = read("MAX_BODY_MB", environment.whole_number(1, 1024), 25)
@@ -99,9 +100,7 @@ TEMPLATES = [
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 # Data
-DATABASES = {
-    "default": read("DATABASE_URL", environ.Env.db_url_config, environ.Env.db_url_config(f"sqlite:///{DATA_DIR}/keyhold.sqlite3"))
-}
+DATABASES = {"default": read("DATABASE_URL", environment.database, environment.database(f"sqlite:///{DATA_DIR}/keyhold.sqlite3"))}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
@@ -146,13 +145,26 @@ LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "account_login"
 
 # E-mail
-EMAIL_URL = read("EMAIL_URL", environ.Env.email_url_config, environ.Env.email_url_config("consolemail://"))
-DEFAULT_FROM_EMAIL = "Keyhold <keyhold@localhost>"
+MAILERS = {"default": read("EMAIL_URL", environment.mailer, environment.mailer("consolemail://"))}
+DEFAULT_FROM_EMAIL = f"Keyhold <keyhold@{urlsplit(PUBLIC_URL).hostname}>"
 
 # Static files
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
+}
+
+# What is written to standard error
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+}
 
 # The browser's side of security
 SECURE_CSP = {

@@ -18,12 +18,13 @@ _unset = {
 os.environ |= _fixed | dict.fromkeys(_unset, "") | {name: os.environ.get(name, "") for name in _local}
 
 from byok_site.settings import *  # noqa: E402, F403
-from byok_site.settings import DATA_DIR, DATABASES  # noqa: E402
+from byok_site.settings import DATA_DIR, DATABASES, STATIC_ROOT  # noqa: E402
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+STATIC_ROOT.mkdir()
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / "test.sqlite3"}  # a file, as threads and processes share it
