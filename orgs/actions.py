@@ -32,7 +32,9 @@ class Actor:
         return cls(label=f"manage.py {name}")
 
 
-def record(*, organization: Organization, by: Actor, tag: str, target: models.Model, changes: dict[str, Any] | None = None) -> None:
+def record(
+    *, organization: Organization, by: Actor, tag: str, target: models.Model, changes: dict[str, Any] | None = None
+) -> None:
     """Write one audit event. Call it inside the transaction of the act; `tag` reads `provider_key:add`."""
     AuditEvent.objects.create(
         organization=organization,
