@@ -50,9 +50,17 @@ def require_folder(name: str, folder: Path) -> None:
         refuse(name, f"names a folder that cannot be written: {folder}.")
 
 
-def ensure_local_secrets(data_dir: Path) -> None:
-    """On a machine of one's own: make SECRET_KEY and VAULT_KEYS once and keep them beside the data, mode 600."""
-    path = data_dir / LOCAL_SECRETS
+def load_local_secrets(data_dir: Path) -> None:
+    """On a machine of one's own, where none of the three is set: secrets made once and kept beside the data."""
+    if not any(os.environ.get(name) for name in ("SECRET_KEY", "VAULT_KEYS", "DATABASE_URL")):
+        make_local_secrets(data_dir / LOCAL_SECRETS)
+    for name in ("SECRET_KEY", "VAULT_KEYS"):
+        if not os.environ.get(name):
+            os.environ.pop(name, None)  # empty counts as unset, so the file may set it
+    load(data_dir / LOCAL_SECRETS)
+
+
+def make_local_secrets(path: Path) -> None:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -115,9 +123,12 @@ def database(raw: str) -> dict[str, Any]:
     if not raw.startswith(("postgres://", "postgresql://", "sqlite:///")):
         raise ValueError("must start with postgres:// or sqlite:///.")
     try:
-        return environ.Env.db_url_config(raw)
+        found = environ.Env.db_url_config(raw)
     except ValueError:
-        raise ValueError("is not an address of the form postgres://user:password@host:port/name.") from None
+        found = {"NAME": ""}
+    if not found["NAME"]:
+        raise ValueError("is not of the form postgres://user:password@host:port/name, with special characters as %XX.")
+    return found
 
 
 def shared_cache(raw: str) -> str:

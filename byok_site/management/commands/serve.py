@@ -1,0 +1,108 @@
+"""`make run`: bring database and static files up to date, say where to begin, serve."""
+
+import contextlib
+import hashlib
+import socket
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+from django.db import OperationalError
+from django.urls import reverse
+from uvicorn.supervisors import Multiprocess
+
+from byok_site.environment import refuse
+from keys.vault import KeyRing
+from orgs import setup
+from orgs.models import User
+
+THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
+GRACE_SECONDS = 120  # a stream that is under way when the server is told to stop may end
+
+
+def require_key_ring() -> None:
+    try:
+        KeyRing.parse(settings.VAULT_KEYS)
+    except ValueError as problem:
+        raise SystemExit(str(problem)) from None
+
+
+def listen() -> socket.socket:
+    """A listening socket; on all interfaces only where ALLOWED_HOSTS names more than this machine."""
+    host = "127.0.0.1" if THIS_MACHINE.issuperset(settings.ALLOWED_HOSTS) else ""
+    try:
+        listener = socket.create_server((host, settings.PORT), backlog=2048)
+    except OSError as error:
+        refuse("PORT", f"{settings.PORT} cannot be listened on: {error.strerror}. Set PORT to a free one.")
+    listener.set_inheritable(True)
+    return listener
+
+
+def migrate() -> None:
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+    except OperationalError as error:
+        refuse("DATABASE_URL", f"names a database that cannot be used: {str(error).strip()}")
+
+
+def collect_static() -> None:
+    """Copy static files under hashed names, unless none changed since the last time."""
+    stamp = settings.STATIC_ROOT / ".collected"
+    state = fingerprint()
+    if not stamp.exists() or stamp.read_text() != state:
+        call_command("collectstatic", verbosity=0, interactive=False, clear=True)
+        stamp.write_text(state)
+
+
+def fingerprint() -> str:
+    """Changes whenever a static file of any app is added, removed or written."""
+    digest = hashlib.sha256()
+    for finder in get_finders():
+        for path, storage in finder.list([]):
+            digest.update(f"{path} {storage.size(path)} {storage.get_modified_time(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def greeting() -> str:
+    """The one line: a one-time link while nobody has an account, else where to sign in."""
+    if User.objects.exists():
+        return f"Keyhold is at {settings.PUBLIC_URL}{reverse('account_login')}"
+    link = settings.PUBLIC_URL + reverse("setup", args=[setup.link_token()])
+    return f"Keyhold is ready. Create its first owner at {link}"
+
+
+def run_server(listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        "byok_site.asgi:application",
+        workers=settings.GATEWAY_WORKERS,
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        if config.workers > 1:
+            Multiprocess(config, sockets=[listener]).run()
+        else:
+            uvicorn.Server(config).run(sockets=[listener])
+
+
+class Command(BaseCommand):
+    help = "Brings database and static files up to date and serves dashboard and gateway."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        require_key_ring()
+        listener = listen()
+        migrate()
+        collect_static()
+        self.stdout.write(greeting())
+        self.stdout.flush()
+        run_server(listener)

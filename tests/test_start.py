@@ -1,0 +1,146 @@
+"""`manage.py serve` in a process of its own, as `make run` starts it."""
+
+import os
+import re
+import socket
+import stat
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), flags=re.M)
+
+type Start = Callable[..., subprocess.Popen[str]]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def start(tmp_path: Path, port: int) -> Iterator[Start]:
+    """Starts the server with every setting at its default but those given, in a data folder of its own."""
+    started = []
+
+    def run(**settings: str) -> subprocess.Popen[str]:
+        blank = dict.fromkeys(SETTINGS, "")
+        own = {"DATA_DIR": str(tmp_path / "data"), "PORT": str(port)}
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)} | blank | own | settings
+        command = [sys.executable, "manage.py", "serve"]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def get(url: str) -> tuple[int, str]:
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return answer.status, answer.read().decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("PORT", "abc", "PORT must be a whole number from 1 to 65535."),
+        ("SECRET_KEY", "short", "SECRET_KEY must be at least 32 characters, made at random."),
+        ("GATEWAY_WORKERS", "2", "GATEWAY_WORKERS is more than 1, so limits need a place to be counted together: set REDIS_URL."),
+        ("REDIS_URL", "localhost", "REDIS_URL must start with redis://, rediss:// or unix://."),
+        ("DATABASE_URL", "nonsense", "DATABASE_URL must start with postgres:// or sqlite:///."),
+        (
+            "DATABASE_URL",
+            "postgres://keyhold:pass#word@db/keyhold",
+            "DATABASE_URL is not of the form postgres://user:password@host:port/name, with special characters as %XX.",
+        ),
+        ("PUBLIC_URL", "keyhold.example", "PUBLIC_URL must start with http:// or https://."),
+        ("VAULT_SUITE", "3", "VAULT_SUITE must be a whole number from 1 to 2."),
+        ("EMAIL_URL", "mail.example", "EMAIL_URL must look like smtp+tls://user:password@host:587 or consolemail://."),
+        ("UPSTREAM_OVERRIDES", "[]", "UPSTREAM_OVERRIDES must be a JSON object of strings."),
+        (
+            "UPSTREAM_OVERRIDES",
+            '{"openai": "ftp://x"}',
+            "UPSTREAM_OVERRIDES gives openai an address that does not start with http:// or https://.",
+        ),
+    ],
+)
+def test_a_bad_setting_stops_the_start_with_one_sentence_that_names_it(
+    start: Start, name: str, value: str, sentence: str
+) -> None:
+    secrets = {"SECRET_KEY": "x" * 50, "VAULT_KEYS": "k1:" + "A" * 43 + "="}
+    process = start(**secrets | {name: value})
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (1, "", sentence + "\n")
+
+
+@pytest.mark.parametrize(
+    ("settings", "beginning"),
+    [
+        ({"UPSTREAM_OVERRIDES": "{"}, "UPSTREAM_OVERRIDES is not JSON: "),
+        ({"UPSTREAM_OVERRIDES": '{"openia": "http://x"}'}, "UPSTREAM_OVERRIDES names openia, which is none of "),
+        ({"SECRET_KEY": "x" * 50, "VAULT_KEYS": "k1:c2hvcnQ="}, "VAULT_KEYS"),
+        ({"VAULT_KEYS": "k1:" + "A" * 43 + "="}, "SECRET_KEY is not set."),
+        ({"DATA_DIR": "/dev/null/keyhold"}, "DATA_DIR names a folder that cannot be made: "),
+        (
+            {"SECRET_KEY": "x" * 50, "VAULT_KEYS": "k1:" + "A" * 43 + "=", "DATABASE_URL": "postgres://u:hidden@127.0.0.1:1/n"},
+            "DATABASE_URL names a database that cannot be used: ",
+        ),
+    ],
+)
+def test_other_trouble_is_named_too_and_quotes_no_secret(start: Start, settings: dict[str, str], beginning: str) -> None:
+    process = start(**settings)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert err.startswith(beginning)
+    assert "Traceback" not in err
+    assert not any(secret in out + err for secret in ("c2hvcnQ", "hidden", "A" * 43))
+
+
+def test_a_port_in_use_is_named(start: Start, port: int) -> None:
+    with socket.create_server(("127.0.0.1", port)):
+        process = start()
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert err == f"PORT {port} cannot be listened on: Address already in use. Set PORT to a free one.\n"
+
+
+def test_the_first_start_makes_its_secrets_and_prints_one_link(start: Start, port: int, tmp_path: Path) -> None:
+    process = start()
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    link = re.search(rf"http://localhost:{port}/setup/\S+/$", line.strip())
+    assert link, line
+    assert get(f"http://127.0.0.1:{port}/healthz")[0] == 200
+    assert get(link[0].replace("localhost", "127.0.0.1"))[0] == 200
+    status, page = get(f"http://127.0.0.1:{port}/signin/")
+    assert status == 200
+    [stylesheet] = re.findall(r'href="(/static/app\.\w+\.css)"', page)
+    assert get(f"http://127.0.0.1:{port}{stylesheet}")[0] == 200
+    assert stat.S_IMODE((tmp_path / "data" / "secrets.env").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+
+
+def test_the_second_start_changes_nothing(start: Start, port: int, tmp_path: Path) -> None:
+    for _ in range(2):
+        process = start()
+        assert process.stdout is not None
+        process.stdout.readline()
+        secrets = (tmp_path / "data" / "secrets.env").stat().st_mtime_ns
+        collected = (tmp_path / "data" / "static" / ".collected").stat().st_mtime_ns
+        process.terminate()
+        process.communicate(timeout=20)
+    assert (tmp_path / "data" / "secrets.env").stat().st_mtime_ns == secrets
+    assert (tmp_path / "data" / "static" / ".collected").stat().st_mtime_ns == collected
