@@ -123,9 +123,12 @@ class KeyRing:
 @sensitive_variables()
 def seal(data_keys: DataKeys, context: Context, payload: bytes, *, suite: int = 1) -> bytes:
     """The payload sealed under the highest version of the organization's data keys."""
-    header = HEADER.pack(suite, max(data_keys))
+    if not data_keys:
+        raise VaultError
+    version = max(data_keys)
+    header = HEADER.pack(suite, version)
     binding = _binding(header, context)
-    return header + SUITES[suite].seal(_expand(data_keys[max(data_keys)], binding, 64), payload, binding)
+    return header + SUITES[suite].seal(_expand(data_keys[version], binding, 64), payload, binding)
 
 
 @sensitive_variables()
@@ -138,6 +141,15 @@ def unseal(data_keys: DataKeys, context: Context, blob: Buffer) -> Secret:
         return Secret(SUITES[suite].open(_expand(data_keys[version], binding, 64), body, binding))
     except (KeyError, ValueError, struct.error, InvalidTag, BadSignature, InvalidToken):
         raise VaultError from None
+
+
+def sealed_with(blob: Buffer) -> tuple[int, int]:
+    """(suite, data key version) as a sealed value claims them; only opening it proves them."""
+    try:
+        suite, version = HEADER.unpack_from(blob)
+    except struct.error:
+        raise VaultError from None
+    return suite, version
 
 
 @sensitive_variables()

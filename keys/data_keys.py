@@ -1,0 +1,113 @@
+"""Data keys and what they open: the vault, joined to the database."""
+
+import hashlib
+import hmac
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.views.decorators.debug import sensitive_variables
+
+from keys import vault
+from keys.models import DataKey, ProviderKey
+from keys.providers import Credential
+from keys.vault import Context, DataKeys, KeyRing, VaultError
+from orgs.models import Organization
+
+REMEMBERED_SECONDS = 300
+log = logging.getLogger(__name__)
+
+
+def ring() -> KeyRing:
+    return _parsed(settings.VAULT_KEYS)
+
+
+_parsed = lru_cache(maxsize=1)(KeyRing.parse)
+
+
+def of(organization: Organization) -> DataKeys:
+    """The organization's data keys by version. The first is made on first use."""
+    return unwrap(list(organization.data_keys.all()) or [create(organization, version=1)])
+
+
+@sensitive_variables()
+def create(organization: Organization, *, version: int) -> DataKey:
+    """A new data key. Of two who create the same version at once, both get the one that was first."""
+    kek_id, wrapped = ring().wrap(os.urandom(vault.KEY_BYTES), organization.pk, version)
+    row, _ = DataKey.objects.get_or_create(
+        organization=organization, version=version, defaults={"kek_id": kek_id, "wrapped": wrapped}
+    )
+    return row
+
+
+@sensitive_variables()
+def unwrap(rows: Iterable[DataKey]) -> DataKeys:
+    """The data keys of one organization's rows. A damaged one is left out, so that the rest still opens.
+
+    Asks the database nothing.
+    """
+    opened = {}
+    for row in rows:
+        try:
+            opened[row.version] = _opened.key_of(row)
+        except VaultError:
+            log.error("data key %s does not open", row.pk)
+    return opened
+
+
+@dataclass
+class Opened:
+    """Data keys that were unwrapped lately, so that a remote key ring is asked seldom. All are forgotten together."""
+
+    keys: dict[tuple[object, ...], bytes] = field(default_factory=dict, repr=False)
+    since: float = 0.0
+
+    @sensitive_variables()
+    def key_of(self, row: DataKey) -> bytes:
+        if time.monotonic() - self.since > REMEMBERED_SECONDS:
+            self.keys, self.since = {}, time.monotonic()
+        keys, wrapped = self.keys, bytes(row.wrapped)
+        place = (ring(), row.kek_id, wrapped, row.organization_id, row.version)
+        if place not in keys:
+            keys[place] = ring().unwrap(row.kek_id, wrapped, row.organization_id, row.version)
+        return keys[place]
+
+
+_opened = Opened()
+
+
+@sensitive_variables()
+def seal_credential(key: ProviderKey, credential: Credential, data_keys: DataKeys) -> bytes:
+    return vault.seal(data_keys, place_of(key), canonical(credential.secret), suite=settings.VAULT_SUITE)
+
+
+@sensitive_variables()
+def open_credential(key: ProviderKey, data_keys: DataKeys) -> Credential:
+    secret = json.loads(vault.unseal(data_keys, place_of(key), key.sealed).reveal())
+    return Credential(secret=secret, public=key.public, hint=key.hint)
+
+
+@sensitive_variables()
+def fingerprint(provider: str, credential: Credential, data_keys: DataKeys) -> str:
+    """The same for the same secret in the same organization, and of no use outside it. 64 hex digits.
+
+    Made with the oldest data key, so that it stays what it was when a new data key comes.
+    """
+    if not data_keys:
+        raise VaultError
+    pepper = vault.derive(data_keys[min(data_keys)], "fingerprint")
+    return hmac.new(pepper, provider.encode() + b"\0" + canonical(credential.secret), hashlib.sha256).hexdigest()
+
+
+def place_of(key: ProviderKey) -> Context:
+    return Context(organization_id=key.organization_id, secret_id=key.pk, field="credential", version=key.secret_version)
+
+
+def canonical(secret: Mapping[str, Any]) -> bytes:
+    return json.dumps(dict(secret), sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,88 @@
+"""Looks after the key ring. Prints counts and ids, never a value.
+
+To change the key of the ring: put a new key in front of VAULT_KEYS and restart every process; then `vault rewrap`,
+`vault verify` and `vault retire OLD`; only then take the old key out, and keep it for as long as backups from before live.
+"""
+
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db.models import QuerySet
+
+from keys import data_keys, upkeep
+from keys.models import ClientKey
+from orgs.models import Organization
+
+
+class Command(BaseCommand):
+    help = "Looks after the key ring that protects stored credentials."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        acts = parser.add_subparsers(dest="act", required=True)
+        acts.add_parser("status", help="count what is wrapped and sealed by what")
+        acts.add_parser("verify", help="open every stored value and name those that do not open")
+        rewrap = acts.add_parser("rewrap", help="wrap every data key by the first key of VAULT_KEYS")
+        rewrap.add_argument("--dry-run", action="store_true", help="only say how many there are")
+        reseal = acts.add_parser("reseal", help="seal every credential by the newest data key and VAULT_SUITE")
+        reseal.add_argument("--org", metavar="SLUG", help="of this organization only")
+        reseal.add_argument("--new-data-key", action="store_true", help="make a new data key for each organization first")
+        retire = acts.add_parser("retire", help="say whether a key may be taken out of VAULT_KEYS")
+        retire.add_argument("kek_id", metavar="ID")
+
+    def handle(self, *args: Any, act: str, **options: Any) -> None:
+        getattr(self, act)(options)
+
+    def status(self, options: dict[str, Any]) -> None:
+        ring, wrapped = data_keys.ring(), upkeep.wrapped_by()
+        for kek_id in [*ring.ids, *sorted(set(wrapped) - set(ring.ids))]:
+            note = " (first)" if kek_id == ring.primary else "" if kek_id in ring.ids else " (not in VAULT_KEYS)"
+            self.stdout.write(f"{kek_id}{note} wraps {wrapped[kek_id]} data keys")
+        for (suite, version), count in sorted(upkeep.sealed_with().items()):
+            self.stdout.write(f"suite {suite} with data key version {version} seals {count} provider keys")
+        self.stdout.write(f"{ClientKey.objects.live().count()} client keys")
+
+    def verify(self, options: dict[str, Any]) -> None:
+        self.report(upkeep.verify(), "opened")
+
+    def rewrap(self, options: dict[str, Any]) -> None:
+        if options["dry_run"]:
+            self.stdout.write(f"data key: {upkeep.needing_rewrap().count()} would be rewrapped")
+        else:
+            self.report(upkeep.rewrap(), "rewrapped", "changed")
+
+    def reseal(self, options: dict[str, Any]) -> None:
+        organizations = self.organizations(options["org"])
+        if options["new_data_key"]:
+            self.stdout.write(f"data key: {upkeep.add_data_keys(organizations)} made")
+        self.report(upkeep.reseal(organizations), "resealed", "changed")
+
+    def retire(self, options: dict[str, Any]) -> None:
+        kek_id, ring = options["kek_id"], data_keys.ring()
+        if kek_id == ring.primary:
+            raise CommandError(f"{kek_id} is the first key of VAULT_KEYS, which wraps what is new. Put another in front of it.")
+        if count := upkeep.wrapped_by()[kek_id]:
+            raise CommandError(f"{kek_id} still wraps {count} data keys. Run: manage.py vault rewrap")
+        self.stdout.write(f"{kek_id} wraps nothing. Take it out of VAULT_KEYS and restart.")
+
+    def organizations(self, slug: str | None) -> QuerySet[Organization]:
+        organizations = Organization.objects.filter(slug=slug) if slug else Organization.objects.all()
+        if slug and not organizations.exists():
+            raise CommandError(f"There is no organization with the slug “{slug}”.")
+        return organizations
+
+    def report(self, visits: Iterable[upkeep.Visit], word: str, counted: str = "opened") -> None:
+        """Counts by kind of row. Names the rows that do not open, and fails if there is any."""
+        seen, done, damaged = Counter[str](), Counter[str](), 0
+        for visit in visits:
+            seen[visit.kind] += 1
+            done[visit.kind] += getattr(visit, counted)
+            damaged += not visit.opened
+            if not visit.opened:
+                self.stdout.write(f"{visit.kind} {visit.row.pk} does not open")
+        for kind, count in seen.items():
+            self.stdout.write(f"{kind}: {done[kind]} of {count} {word}")
+        if damaged:
+            raise CommandError(f"{damaged} do not open.")

@@ -1,0 +1,126 @@
+"""Goes through everything that is wrapped or sealed: opens it, wraps it anew, seals it anew.
+
+Rows are read in batches, and each is written only if nobody changed it since. So a run may be stopped at any point
+and started again, and what is already as it should be is left alone.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db.models import Max, Model, QuerySet
+from django.views.decorators.debug import sensitive_variables
+
+from keys import data_keys, vault
+from keys.models import ClientKey, DataKey, ProviderKey
+from keys.vault import VaultError
+from orgs.models import Organization
+
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What became of one row. `opened` is False where it is damaged, `changed` is True where it was written."""
+
+    row: Model
+    opened: bool
+    changed: bool = False
+
+    @property
+    def kind(self) -> str:
+        return str(self.row._meta.verbose_name)
+
+
+def verify() -> Iterator[Visit]:
+    yield from visit(DataKey.objects.all(), open_data_key)
+    yield from visit(sealed_keys(), open_provider_key)
+    yield from visit(ClientKey.objects.live().prefetch_related("organization__data_keys"), open_pepper)
+
+
+def rewrap() -> Iterator[Visit]:
+    """Every data key comes under the first key of the ring."""
+    yield from visit(needing_rewrap(), rewrap_row)
+
+
+def reseal(organizations: QuerySet[Organization]) -> Iterator[Visit]:
+    """Every credential comes under the newest data key and the suite of VAULT_SUITE."""
+    yield from visit(sealed_keys().filter(organization__in=organizations), reseal_key)
+
+
+def add_data_keys(organizations: QuerySet[Organization]) -> int:
+    """One more version for each organization that has any. Not to be repeated after a stop: `reseal` alone resumes."""
+    versions = DataKey.objects.filter(organization__in=organizations).values_list("organization").annotate(Max("version"))
+    owners = Organization.objects.in_bulk([pk for pk, _ in versions])
+    for pk, version in versions:
+        data_keys.create(owners[pk], version=version + 1)
+    return len(owners)
+
+
+def needing_rewrap() -> QuerySet[DataKey]:
+    return DataKey.objects.exclude(kek_id=data_keys.ring().primary)
+
+
+def sealed_keys() -> QuerySet[ProviderKey]:
+    return ProviderKey.objects.exclude(sealed=b"").prefetch_related("organization__data_keys")
+
+
+def wrapped_by() -> Counter[str]:
+    """How many data keys each key of the ring wraps."""
+    return Counter(DataKey.objects.values_list("kek_id", flat=True))
+
+
+def sealed_with() -> Counter[tuple[int, int]]:
+    """How many credentials there are by suite and data key version, as far as they say."""
+    return Counter(vault.sealed_with(key.sealed) for key in in_batches(sealed_keys()))
+
+
+def visit[M: Model](rows: QuerySet[M], act: Callable[[M], object]) -> Iterator[Visit]:
+    for row in in_batches(rows):
+        try:
+            changed = bool(act(row))
+        except VaultError:
+            yield Visit(row, opened=False)
+        else:
+            yield Visit(row, opened=True, changed=changed)
+
+
+def in_batches[M: Model](rows: QuerySet[M]) -> Iterator[M]:
+    """By primary key. Nothing is held open between batches, so that rows may be written on the way."""
+    rows = rows.order_by("pk")
+    batch = list(rows[:BATCH])
+    while batch:
+        yield from batch
+        batch = list(rows.filter(pk__gt=batch[-1].pk)[:BATCH])
+
+
+def open_data_key(row: DataKey) -> None:
+    data_keys.ring().unwrap(row.kek_id, row.wrapped, row.organization_id, row.version)
+
+
+def open_provider_key(key: ProviderKey) -> None:
+    data_keys.open_credential(key, data_keys.unwrap(key.organization.data_keys.all()))
+
+
+def open_pepper(key: ClientKey) -> None:
+    if key.pepper_version not in data_keys.unwrap(key.organization.data_keys.all()):
+        raise VaultError
+
+
+@sensitive_variables()
+def rewrap_row(row: DataKey) -> int:
+    ring = data_keys.ring()
+    data_key = ring.unwrap(row.kek_id, row.wrapped, row.organization_id, row.version)
+    kek_id, wrapped = ring.wrap(data_key, row.organization_id, row.version)
+    return DataKey.objects.filter(pk=row.pk, kek_id=row.kek_id).update(kek_id=kek_id, wrapped=wrapped)
+
+
+@sensitive_variables()
+def reseal_key(key: ProviderKey) -> int:
+    opened = data_keys.unwrap(key.organization.data_keys.all())
+    credential = data_keys.open_credential(key, opened)
+    if vault.sealed_with(key.sealed) == (settings.VAULT_SUITE, max(opened)):
+        return 0
+    sealed = data_keys.seal_credential(key, credential, opened)
+    return ProviderKey.objects.filter(pk=key.pk, sealed=key.sealed).update(sealed=sealed)
