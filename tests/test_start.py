@@ -63,7 +63,7 @@ def get(url: str) -> tuple[int, str]:
         ("DATABASE_URL", "nonsense", "DATABASE_URL must start with postgres:// or sqlite:///."),
         (
             "DATABASE_URL",
-            "postgres://keyhold:pass#word@db/keyhold",
+            "postgres://db:port",
             "DATABASE_URL is not of the form postgres://user:password@host:port/name, with special characters as %XX.",
         ),
         ("PUBLIC_URL", "keyhold.example", "PUBLIC_URL must start with http:// or https://."),

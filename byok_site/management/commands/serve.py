@@ -2,32 +2,26 @@
 
 import contextlib
 import hashlib
+import os
 import socket
 from typing import Any
 
 import uvicorn
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
+from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.urls import reverse
 from uvicorn.supervisors import Multiprocess
 
 from byok_site.environment import refuse
-from keys.vault import KeyRing
+from keys.apps import VAULT
 from orgs import setup
-from orgs.models import User
 
 THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
 GRACE_SECONDS = 120  # a stream that is under way when the server is told to stop may end
-
-
-def require_key_ring() -> None:
-    try:
-        KeyRing.parse(settings.VAULT_KEYS)
-    except ValueError as problem:
-        raise SystemExit(str(problem)) from None
 
 
 def listen() -> socket.socket:
@@ -36,15 +30,19 @@ def listen() -> socket.socket:
     try:
         listener = socket.create_server((host, settings.PORT), backlog=2048)
     except OSError as error:
-        refuse("PORT", f"{settings.PORT} cannot be listened on: {error.strerror}. Set PORT to a free one.")
+        refuse("PORT", f"{settings.PORT} cannot be listened on: {os.strerror(error.errno)}. Set PORT to a free one.")
     listener.set_inheritable(True)
     return listener
 
 
-def migrate() -> None:
+def prepare_database() -> None:
+    """Refuse a key ring that cannot open what the database holds, then migrate."""
     try:
+        connection.Database.connect(**connection.get_connection_params()).close()  # at once, where a pool would try for long
+        for problem in run_checks(tags=[VAULT], databases=["default"]):
+            raise SystemExit(problem.msg)
         call_command("migrate", verbosity=0, interactive=False)
-    except OperationalError as error:
+    except (connection.Database.OperationalError, OperationalError) as error:
         refuse("DATABASE_URL", f"names a database that cannot be used: {str(error).strip()}")
 
 
@@ -68,10 +66,10 @@ def fingerprint() -> str:
 
 def greeting() -> str:
     """The one line: a one-time link while nobody has an account, else where to sign in."""
-    if User.objects.exists():
+    token = setup.link_token()
+    if token is None:
         return f"Keyhold is at {settings.PUBLIC_URL}{reverse('account_login')}"
-    link = settings.PUBLIC_URL + reverse("setup", args=[setup.link_token()])
-    return f"Keyhold is ready. Create its first owner at {link}"
+    return f"Keyhold is ready. Create its first owner at {settings.PUBLIC_URL}{reverse('setup', args=[token])}"
 
 
 def run_server(listener: socket.socket) -> None:
@@ -97,11 +95,11 @@ def run_server(listener: socket.socket) -> None:
 
 class Command(BaseCommand):
     help = "Brings database and static files up to date and serves dashboard and gateway."
+    requires_system_checks = ()  # `make check` runs them; here they would cost half a second of every start
 
     def handle(self, *args: Any, **options: Any) -> None:
-        require_key_ring()
         listener = listen()
-        migrate()
+        prepare_database()
         collect_static()
         self.stdout.write(greeting())
         self.stdout.flush()
