@@ -17,7 +17,7 @@ ROWS = (
         prices="anthropic",
         prefixes=("sk-ant-api03-", "sk-ant-admin01-", "sk-ant-"),
         author="anthropic",
-        where="In the Claude Console, under API keys.",
+        where="You find it in the Claude Console, under API keys.",
         auth=auth.anthropic,
     ),
     Provider(
@@ -34,7 +34,7 @@ ROWS = (
         },
         prices="aws",
         prefixes=("bedrock-api-key-", "ABSK", "AKIA", "ASIA"),
-        where="In the AWS console, under IAM: an access key of a user that may only invoke models.",
+        where="You find it in the AWS console, under IAM, Users, Security credentials.",
         auth=auth.bedrock,
     ),
     Provider(
@@ -47,7 +47,7 @@ ROWS = (
         services={},
         prices="azure",
         test=TestCall("models", lists_models=True),
-        where="In the Azure portal, on the resource's page Keys and Endpoint.",
+        where="You find both in the Azure portal, on the resource's page Keys and Endpoint.",
     ),
     Provider(
         slug="deepinfra",
@@ -58,7 +58,7 @@ ROWS = (
         wire=Wire.OPENAI,
         services={"": "https://api.deepinfra.com/v1/openai", "account": "https://api.deepinfra.com"},
         test=TestCall("v1/me", service="account", models_path="models"),
-        where="In the DeepInfra dashboard, under API keys.",
+        where="You find it in the DeepInfra dashboard, under API keys.",
     ),
     Provider(
         slug="fal",
@@ -68,7 +68,7 @@ ROWS = (
         shape=Shape.API_KEY,
         wire=Wire.NATIVE,
         services={"": "https://fal.run", "queue": "https://queue.fal.run", "api": "https://api.fal.ai/v1"},
-        where="In the fal dashboard, under Keys. It has two parts with a colon between them.",
+        where="You find it in the fal dashboard, under Keys. It has two parts with a colon between them.",
         auth=auth.fal,
     ),
     Provider(
@@ -82,7 +82,7 @@ ROWS = (
         prices="google",
         prefixes=("AQ.", "AIza"),
         author="google",
-        where="In Google AI Studio, under API keys.",
+        where="You find it in Google AI Studio, under API keys.",
         auth=auth.google_key,
     ),
     Provider(
@@ -95,7 +95,7 @@ ROWS = (
         services={"": "https://{location}-aiplatform.googleapis.com", "token": "https://oauth2.googleapis.com"},
         prices="google",
         author="google",
-        where="In the Google Cloud console, under IAM, Service accounts, Keys: create a key of type JSON.",
+        where="You get it in the Google Cloud console, under IAM, Service accounts, Keys: add a key of type JSON.",
         auth=auth.vertex,
     ),
     Provider(
@@ -110,7 +110,7 @@ ROWS = (
         prefixes=("xai-",),
         author="x-ai",
         test=TestCall("api-key", models_path="models"),
-        where="In the xAI console, under API keys.",
+        where="You find it in the xAI console, under API keys.",
     ),
     Provider(
         slug="groq",
@@ -123,7 +123,7 @@ ROWS = (
         prices="groq",
         prefixes=("gsk_",),
         test=TestCall("models", lists_models=True),
-        where="In the Groq console, under API keys.",
+        where="You find it in the Groq console, under API keys.",
     ),
     Provider(
         slug="openai",
@@ -137,7 +137,7 @@ ROWS = (
         prefixes=("sk-proj-", "sk-svcacct-", "sk-service-", "sk-admin-", "sk-"),
         author="openai",
         test=TestCall("models", lists_models=True),
-        where="On the OpenAI platform, under API keys.",
+        where="You find it on the OpenAI platform, under API keys.",
         auth=auth.openai,
     ),
     Provider(
@@ -151,7 +151,7 @@ ROWS = (
         prices="perplexity",
         prefixes=("pplx-",),
         author="perplexity",
-        where="In the Perplexity API settings, under API keys.",
+        where="You find it in the Perplexity API settings, under API keys.",
     ),
     Provider(
         slug="pollo",
@@ -162,7 +162,7 @@ ROWS = (
         wire=Wire.NATIVE,
         services={"": "https://pollo.ai/api/platform"},
         prefixes=("pollo_",),
-        where="On Pollo.AI's API platform, under API keys.",
+        where="You find it on Pollo.AI's API platform, under API keys.",
         auth=auth.x_api_key,
     ),
     Provider(
@@ -175,7 +175,7 @@ ROWS = (
         services={"": "https://inference.baseten.co/v1", "management": "https://api.baseten.co/v1"},
         prices="baseten",
         test=TestCall("users/me", service="management", models_path="models"),
-        where="In Baseten's settings, under API keys.",
+        where="You find it in Baseten's settings, under API keys.",
     ),
 )
 

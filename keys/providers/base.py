@@ -43,12 +43,16 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """One request to a provider, ready to send but for its body. `operator` marks an address from UPSTREAM_OVERRIDES."""
+    """One request to a provider, ready to send but for its body. `operator` marks an address from UPSTREAM_OVERRIDES.
+
+    `native_model` is what the body's `model` must say.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
     operator: bool = False
+    native_model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
