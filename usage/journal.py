@@ -214,6 +214,8 @@ def read(path: Path, offset: int, limit: int) -> tuple[list[Finished], int]:
         file.seek(offset)
         data = file.read(limit)
     whole = data.rfind(b"\n") + 1
+    if not whole and len(data) == limit:
+        return read(path, offset, 2 * limit)
     return list(_decoded(data[:whole], b"-", _finished)), offset + whole
 
 
