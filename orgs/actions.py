@@ -1,16 +1,18 @@
 """Writes about people and organizations, each with its audit event in the same transaction."""
 
-import re
-import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import Group
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 from django.http import HttpRequest
-from django.utils.text import slugify
 
+from orgs import names
 from orgs.models import OWNER, AuditEvent, Membership, Organization, User
+
+
+class AlreadySetUp(Exception):
+    """There is a first owner already; more people come by invitation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +48,41 @@ def record(
         target_label=str(target)[:160],
         changes=changes or {},
     )
+
+
+@transaction.atomic
+def create_organization(*, name: str, owner: User, by: Actor) -> Organization:
+    organization = _at_a_free_address(name)
+    Membership.objects.create(organization=organization, user=owner, role=Group.objects.get(name=OWNER))
+    record(
+        organization=organization,
+        by=by,
+        tag="organization:create",
+        target=organization,
+        changes={"name": name, "slug": organization.slug, "owner": owner.email},
+    )
+    return organization
+
+
+def _at_a_free_address(name: str) -> Organization:
+    """Tries each address in turn; the database's constraint decides, so two at once do not collide."""
+    for slug in names.slugs(name):
+        try:
+            with transaction.atomic():
+                return Organization.objects.create(name=name, slug=slug)
+        except IntegrityError:
+            continue
+    raise RuntimeError(f"No free address for an organization called {name}")
+
+
+@transaction.atomic
+def set_up_first_owner(
+    *, email: str, password: str, organization_name: str, name: str = "", by: Actor | None = None
+) -> tuple[User, Organization]:
+    """The first person and their organization. Raises AlreadySetUp once anybody exists, also for the later of two at once."""
+    Group.objects.select_for_update().get(name=OWNER)
+    if User.objects.exists():
+        raise AlreadySetUp
+    user = User.objects.create_user(email, password, name=name)
+    by = by or Actor(label=str(user), user=user)
+    return user, create_organization(name=organization_name, owner=user, by=by)

@@ -82,6 +82,9 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
     def for_org(self, organization: Organization) -> "MembershipQuerySet":
         return self.filter(organization=organization)
 
+    def of(self, user: User) -> "MembershipQuerySet":
+        return self.filter(user=user).select_related("organization", "role").order_by("organization__name")
+
     def owners(self) -> "MembershipQuerySet":
         return self.filter(role__name=OWNER)
 

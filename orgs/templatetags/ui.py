@@ -118,10 +118,13 @@ def _column(values: Iterable[float], left: float, width: float, top: float) -> S
 
 @register.simple_tag
 def control(field: BoundField) -> SafeString:
-    """The input of a form field in the look of the house, tied to its help and errors by Django."""
-    classes = {"textarea": "area", "select": "select", "checkbox": "", "radio": ""}
-    kind = getattr(field.field.widget, "input_type", "textarea")
-    return field.as_widget(attrs={"class": classes.get(kind, "input")})
+    """The input of a form field in the look of the house; Django ties it to its help and errors."""
+    widget = field.field.widget
+    classes = {"select": "select", "checkbox": "", "radio": "", "textarea": "area"}
+    attrs: dict[str, str | bool] = {"class": classes.get(getattr(widget, "input_type", "textarea"), "input")}
+    if str(widget.attrs.get("placeholder", "")).lower() == str(field.label).lower():
+        attrs["placeholder"] = False  # it would only repeat the label
+    return field.as_widget(attrs=attrs)
 
 
 @register.filter

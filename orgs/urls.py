@@ -1,0 +1,50 @@
+"""Addresses of people and organizations. allauth's views stand at ours; its names stay, as it looks them up itself."""
+
+from allauth.account import views as account
+from allauth.mfa.base import views as mfa
+from allauth.mfa.webauthn import views as passkeys
+from allauth.usersessions import views as usersessions
+from django.contrib.auth.decorators import login_not_required
+from django.urls import include, path, re_path
+
+from orgs import views
+
+RESET_LINK = r"^reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/$"  # as allauth builds it
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("setup/<str:token>/", views.first_owner, name="setup"),
+    path("orgs/", views.org_list, name="org_list"),
+    path("orgs/new/", views.org_new, name="org_new"),
+    path("theme/", views.theme, name="theme"),
+    # Signing in
+    path("signin/", account.login, name="account_login"),
+    path("signin/code/", mfa.authenticate, name="mfa_authenticate"),
+    path("signin/passkey/", login_not_required(passkeys.login_webauthn), name="mfa_login_webauthn"),
+    path("signin/again/", account.reauthenticate, name="account_reauthenticate"),
+    path("signin/again/code/", mfa.reauthenticate, name="mfa_reauthenticate"),
+    path("signin/again/passkey/", passkeys.reauthenticate_webauthn, name="mfa_reauthenticate_webauthn"),
+    path("signin/off/", account.account_inactive, name="account_inactive"),
+    path("signout/", views.sign_out, name="account_logout"),
+    path("signup/", account.signup, name="account_signup"),  # closed; allauth's mails point to it
+    path("reset/", account.password_reset, name="account_reset_password"),
+    path("reset/sent/", account.password_reset_done, name="account_reset_password_done"),
+    path("reset/done/", account.password_reset_from_key_done, name="account_reset_password_from_key_done"),
+    re_path(
+        r"^reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/$",
+        account.password_reset_from_key,
+        name="account_reset_password_from_key",
+    ),
+    # The account of a person
+    path("account/", views.account, name="account"),
+    path("account/security/", mfa.index, name="mfa_index"),
+    path("account/security/password/", account.password_change, name="account_change_password"),
+    path("account/security/password/first/", account.password_set, name="account_set_password"),
+    path("account/security/sessions/", usersessions.list_usersessions, name="usersessions_list"),
+    path("account/security/codes/", include("allauth.mfa.recovery_codes.urls")),
+    path("account/security/app/", include("allauth.mfa.totp.urls")),
+    path("account/security/passkeys/", passkeys.list_webauthn, name="mfa_list_webauthn"),
+    path("account/security/passkeys/add/", passkeys.add_webauthn, name="mfa_add_webauthn"),
+    path("account/security/passkeys/<int:pk>/", passkeys.edit_webauthn, name="mfa_edit_webauthn"),
+    path("account/security/passkeys/<int:pk>/remove/", passkeys.remove_webauthn, name="mfa_remove_webauthn"),
+]

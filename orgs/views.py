@@ -1,0 +1,105 @@
+"""Pages about people and organizations. Sign-in itself is django-allauth's; see orgs/urls.py."""
+
+from allauth.account.views import logout
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from orgs import actions, setup
+from orgs.actions import Actor, AlreadySetUp
+from orgs.context import THEMES
+from orgs.forms import OrganizationForm, ProfileForm, SetupForm
+from orgs.models import Membership, Organization, User
+
+YEAR = 365 * 24 * 60 * 60
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    """The person's organization, or the list where there is a choice."""
+    organizations = Organization.objects.for_user(request.user)[:2]
+    return redirect("overview", organizations[0].slug) if len(organizations) == 1 else redirect("org_list")
+
+
+def org_list(request: HttpRequest) -> HttpResponse:
+    memberships = Membership.objects.of(request.user)
+    return render(request, "orgs/list.html", {"memberships": memberships, "page": "orgs"})
+
+
+def org_new(request: HttpRequest) -> HttpResponse:
+    form = OrganizationForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        organization = actions.create_organization(name=form.cleaned_data["name"], owner=request.user, by=Actor.of(request))
+        return redirect("overview", organization.slug)
+    return render(request, "orgs/new.html", {"form": form, "page": "orgs"}, status=answer(form))
+
+
+@login_not_required
+@sensitive_post_parameters("password")
+def first_owner(request: HttpRequest, token: str) -> HttpResponse:
+    """The page behind the one-time link. It works until there is a first owner."""
+    if User.objects.exists():
+        return render(request, "orgs/set_up_already.html", status=410)
+    if not setup.is_valid(token):
+        return render(request, "orgs/set_up_stale.html", status=404)
+    form = SetupForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            user, organization = actions.set_up_first_owner(**form.cleaned_data)
+        except AlreadySetUp:
+            return render(request, "orgs/set_up_already.html", status=410)
+        login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
+        return redirect("overview", organization.slug)
+    return render(request, "orgs/set_up.html", {"form": form}, status=answer(form))
+
+
+def account(request: HttpRequest) -> HttpResponse:
+    form = ProfileForm(request.POST or None, instance=User.objects.get(pk=request.user.pk))
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, "Your name is saved.")
+        return redirect("account")
+    return render(request, "account/profile.html", {"form": form, "page": "account"}, status=answer(form))
+
+
+@require_POST
+def theme(request: HttpRequest) -> HttpResponse:
+    """Keeps the choice in a cookie, so the server draws the page in it and nothing flashes."""
+    response = redirect(back(request))
+    choice = request.POST.get("theme", "")
+    if choice in THEMES:
+        response.set_cookie("theme", choice, max_age=YEAR, secure=settings.HTTPS, httponly=True, samesite="Lax")
+    else:
+        response.delete_cookie("theme")
+    return response
+
+
+def back(request: HttpRequest) -> str:
+    """The page of this site that the form stood on."""
+    url = request.POST.get("next", "")
+    own = url_has_allowed_host_and_scheme(url, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    return url if own else "home"
+
+
+@login_not_required
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """Signs out on POST and empties the browser of what this site left there."""
+    response = logout(request)
+    if request.method == "POST":
+        response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response
+
+
+def form_too_old(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Django's CSRF check refused the form: mostly a page from before the last sign-in."""
+    return render(request, "403_csrf.html", status=403)
+
+
+def answer(form: OrganizationForm | ProfileForm | SetupForm) -> int:
+    """422 for a form that was sent and refused, so htmx shows it and nothing takes it for done."""
+    return 422 if form.is_bound and not form.is_valid() else 200
