@@ -20,6 +20,10 @@ class Unsupported(ValueError):
         self.param = param
 
 
+class BrokenAnswer(ValueError):
+    """A provider's answer that is not what its dialect promises."""
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     text: str
