@@ -24,21 +24,21 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--org", required=True, metavar="SLUG")
-        parser.add_argument("--provider", required=True, choices=list(PROVIDERS), metavar="PROVIDER", help=", ".join(PROVIDERS))
+        parser.add_argument("--provider", required=True, help=", ".join(PROVIDERS))
         parser.add_argument("--name", required=True)
         parser.add_argument("--skip-test", action="store_true", help="you vouch for the credential: it gets traffic untested")
 
     @sensitive_variables("credential")
     def handle(self, *args: Any, org: str, provider: str, name: str, skip_test: bool, **options: Any) -> None:
         organization = find_organization(org)
-        row = PROVIDERS[provider]
+        row = find_provider(provider)
         name = clean_name(name)
         credential = self.read_credential(row)
         result = None if skip_test else tested(row, credential)
         try:
             key = actions.add_key(
                 organization=organization,
-                provider=provider,
+                provider=row.slug,
                 name=name,
                 credential=credential,
                 test=result,
@@ -75,6 +75,13 @@ def find_organization(slug: str) -> Organization:
         return Organization.objects.get(slug=slug)
     except Organization.DoesNotExist:
         raise CommandError(f"There is no organization with the slug “{slug}”.") from None
+
+
+def find_provider(slug: str) -> Provider:
+    try:
+        return PROVIDERS[slug]
+    except KeyError:
+        raise CommandError(f"There is no provider “{slug}”. Choose one of: {', '.join(PROVIDERS)}.") from None
 
 
 def clean_name(name: str) -> str:
