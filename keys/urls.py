@@ -1,0 +1,19 @@
+"""Addresses below /o/<org>/ of provider keys and client keys."""
+
+from django.urls import path
+
+from keys.views import adding, client_keys, provider_keys
+
+urlpatterns = [
+    path("providers/", provider_keys.key_list, name="provider_key_list"),
+    path("providers/add/", adding.picker, name="provider_picker"),
+    path("providers/add/<slug:provider>/", adding.add, name="provider_key_add"),
+    path("providers/<uuid:pk>/", provider_keys.key_page, name="provider_key"),
+    path("providers/<uuid:pk>/delete/", provider_keys.remove, name="provider_key_remove"),
+    path("providers/<uuid:pk>/off/", provider_keys.turn_off, name="provider_key_disable"),
+    path("providers/<uuid:pk>/on/", provider_keys.turn_on, name="provider_key_enable"),
+    path("providers/<uuid:pk>/test/", provider_keys.test, name="provider_key_test"),
+    path("client-keys/", client_keys.key_list, name="client_key_list"),
+    path("client-keys/new/", client_keys.new, name="client_key_new"),
+    path("client-keys/<uuid:pk>/revoke/", client_keys.revoke, name="client_key_revoke"),
+]

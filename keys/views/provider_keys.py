@@ -1,0 +1,141 @@
+"""The list of provider keys, and one of them: read it, test it, turn it off and on, delete it."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.vary import vary_on_headers
+
+from keys import data_keys, listing
+from keys.actions import disable_key, enable_key, record_test, remove_key
+from keys.forms import TypedNameForm
+from keys.models import ProviderKey
+from keys.pace import too_many_tests, wait_for_test
+from keys.providers import PROVIDERS
+from keys.testing import Verdict, test_credential
+from keys.vault import VaultError
+from orgs.access import org_view
+from orgs.actions import Actor
+from orgs.models import Organization
+
+
+@require_safe
+@never_cache
+@vary_on_headers("HX-Request")
+@org_view("keys.view_providerkey")
+def key_list(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """`?q=` searches, `?status=` filters. The counts beside the filters are those of all keys."""
+    q, status = request.GET.get("q", "").strip(), request.GET.get("status", "")
+    listed = rows_of(organization)
+    context = {
+        "page": "keys",
+        "rows": [row for row in listed if row.matches(q.lower(), status)],
+        "failing": [row.key for row in listed if row.state == ProviderKey.Status.FAILING],
+        "counts": listing.counts(listed),
+        "total": len(listed),
+        "providers_used": len({row.key.provider for row in listed}),
+        "providers_known": len(PROVIDERS),
+        "q": q,
+        "status": status,
+    }
+    fragment = request.htmx and not request.htmx.history_restore_request
+    return render(request, "keys/list.html#found" if fragment else "keys/list.html", context)
+
+
+@require_safe
+@never_cache
+@org_view("keys.view_providerkey")
+def key_page(request: HttpRequest, organization: Organization, pk: UUID) -> HttpResponse:
+    key = find(organization, pk)
+    row = listing.row_of(rows_of(organization), key)
+    return render(request, "keys/key.html", {"page": "keys", "row": row, "key": key})
+
+
+@require_POST
+@vary_on_headers("HX-Request")
+@org_view("keys.change_providerkey")
+def test(request: HttpRequest, organization: Organization, pk: UUID) -> HttpResponse:
+    """In the list, htmx swaps the key's row. Otherwise the answer is the page the button was on, with a message."""
+    key = find(organization, pk)
+    level, words = run_test(request, key)
+    if request.htmx:
+        return render(request, "keys/_row.html", {"row": listing.row_of(rows_of(organization), key), "said": words})
+    messages.add_message(request, level, words)
+    return back(request, key)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@org_view("keys.change_providerkey")
+def turn_off(request: HttpRequest, organization: Organization, pk: UUID) -> HttpResponse:
+    key = find(organization, pk)
+    if request.method == "POST":
+        disable_key(key=key, by=Actor.of(request))
+        messages.success(request, f"“{key.name}” is off. It gets no requests until you turn it on.")
+        return back(request, key)
+    return render(request, "keys/turn_off.html", {"page": "keys", **consequences(organization, key)})
+
+
+@require_POST
+@org_view("keys.change_providerkey")
+def turn_on(request: HttpRequest, organization: Organization, pk: UUID) -> HttpResponse:
+    key = find(organization, pk)
+    enable_key(key=key, by=Actor.of(request))
+    untested = " It gets no traffic until it passes a test." if key.needs_test else ""
+    messages.success(request, f"“{key.name}” is on.{untested}")
+    return back(request, key)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@org_view("keys.delete_providerkey")
+def remove(request: HttpRequest, organization: Organization, pk: UUID) -> HttpResponse:
+    """The name of the key, typed, confirms it."""
+    key = find(organization, pk)
+    form = TypedNameForm(request.POST if request.method == "POST" else None, name=key.name)
+    if form.is_bound and form.is_valid():
+        remove_key(key=key, by=Actor.of(request))
+        messages.success(request, f"{key} is deleted. Its stored secret is erased.")
+        return redirect("provider_key_list", organization.slug)
+    context = {"page": "keys", "form": form, **consequences(organization, key)}
+    return render(request, "keys/remove.html", context, status=422 if form.is_bound else 200)
+
+
+def find(organization: Organization, pk: UUID) -> ProviderKey:
+    return get_object_or_404(ProviderKey.objects.for_org(organization).select_related("organization", "created_by"), pk=pk)
+
+
+def rows_of(organization: Organization) -> list[listing.Row]:
+    return listing.rows(ProviderKey.objects.for_org(organization))
+
+
+def consequences(organization: Organization, key: ProviderKey) -> dict[str, object]:
+    """What the page that asks for a confirmation tells: has the key traffic to lose, and who takes it over."""
+    listed = rows_of(organization)
+    return {"key": key, "row": listing.row_of(listed, key), "stand_in": listing.stand_in(listed, key)}
+
+
+@sensitive_variables("credential")
+def run_test(request: HttpRequest, key: ProviderKey) -> tuple[int, str]:
+    """Test the stored credential and note what came of it. The level and the words of a message."""
+    if seconds := wait_for_test(key.organization):
+        return messages.WARNING, too_many_tests(seconds)
+    try:
+        credential = data_keys.open_credential(key, data_keys.of(key.organization))
+    except VaultError:
+        return messages.ERROR, f"Keyhold cannot open the stored secret of “{key.name}”. Delete this key and add it again."
+    result = test_credential(key.row, credential)
+    record_test(key=key, result=result, by=Actor.of(request))
+    if result.verdict is Verdict.VALID:
+        return messages.SUCCESS, f"“{key.name}” passed its test."
+    return messages.WARNING, result.reason
+
+
+def back(request: HttpRequest, key: ProviderKey) -> HttpResponse:
+    if request.POST.get("from") == "key":
+        return redirect("provider_key", key.organization.slug, key.pk)
+    return redirect("provider_key_list", key.organization.slug)
