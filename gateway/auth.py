@@ -1,0 +1,51 @@
+"""Which client key a request carries. Every spelling of the header ends in the same check, before anything else is read."""
+
+import hmac
+from collections.abc import Iterable
+
+from django.views.decorators.debug import sensitive_variables
+
+from gateway.directory import Caller, Snapshot
+from gateway.errors import unauthorized
+from keys import client_keys
+
+PLAIN_HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key")
+MISSING = "No client key came with the request. Send one as Authorization: Bearer byok_live_…"
+SEVERAL = "The request carries two different keys. Send one client key, in one header."
+MALFORMED = "This is no client key of ours: check that it was copied whole. They begin with byok_live_."
+UNKNOWN = "This client key is not valid here. It may have been revoked; an owner of the organization can issue a new one."
+
+# What an unknown id is checked against, so that it takes as long as a wrong secret.
+NOBODY = (bytes(32), bytes(32))
+
+
+@sensitive_variables()
+def authenticate(snapshot: Snapshot, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
+    """Raises Refusal (401)."""
+    presented = set(filter(None, (credential(name, value) for name, value in headers)))
+    if not presented:
+        raise unauthorized(MISSING)
+    if len(presented) > 1:
+        raise unauthorized(SEVERAL)
+    parsed = client_keys.parse(presented.pop())
+    if parsed is None:
+        raise unauthorized(MALFORMED)
+    public_id, secret = parsed
+    caller = snapshot.callers.get(public_id)
+    pepper, digest = (caller.pepper, caller.digest) if caller else NOBODY
+    matches = hmac.compare_digest(client_keys.digest(pepper, secret), digest)
+    if caller is None or not matches:
+        raise unauthorized(UNKNOWN)
+    return caller
+
+
+@sensitive_variables()
+def credential(name: bytes, value: bytes) -> str | None:
+    """The key in this header, if it is one that holds keys."""
+    text = value.decode("latin-1").strip()
+    if name in PLAIN_HEADERS:
+        return text
+    if name != b"authorization":
+        return None
+    scheme, _, token = text.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else text

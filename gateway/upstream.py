@@ -1,0 +1,260 @@
+"""Sends one attempt to one provider, and says what came of it in the terms of a walk: a reply, or a failure."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from keys.providers.errors import ErrorClass, classify
+from keys.routing import Candidate
+
+from gateway.directory import StoredKey, Tenant
+from gateway.errors import scrub, word
+from gateway.headers import passed_back
+from gateway.sse import EventTooLong
+from gateway.wires import openai
+from gateway.wires.openai import BrokenAnswer, ChatRequest, ChatStream, Usage
+from keys.egress import Answer, Egress, EgressError, Patience
+from keys.providers import Credential
+from keys.providers.auth import Unsupported
+from keys.providers.requests import outbound
+from keys.vault import VaultError
+
+CHAT = "chat/completions"
+ERROR_BYTES = 256 * 1024
+
+
+class Failure(Exception):
+    """An attempt without an answer. `told` is what the provider said, scrubbed; `reason` is ours and completes a sentence."""
+
+    def __init__(
+        self,
+        error_class: ErrorClass,
+        reason: str,
+        *,
+        status: int | None = None,
+        timed_out: bool = False,
+        told: openai.ErrorDetails | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.error_class = error_class
+        self.reason = reason
+        self.status = status
+        self.timed_out = timed_out
+        self.told = told or openai.ErrorDetails()
+        self.headers = dict(headers or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An answer that is all there, and is a completion."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    usage: Usage | None
+
+
+@dataclass(slots=True)
+class Live:
+    """An answer that has begun to stream: its first event is there and is no error."""
+
+    status: int
+    headers: Mapping[str, str]
+    stream: ChatStream
+    answer: Answer
+    chunks: AsyncIterator[bytes]
+    begun: tuple[bytes, bytes]
+
+    async def pieces(self) -> AsyncIterator[tuple[bytes, bytes]]:
+        """What `ChatStream.feed` returns. Raises EgressError or EventTooLong where the stream breaks off."""
+        yield self.begun
+        async for chunk in self.chunks:
+            yield self.stream.feed(chunk)
+
+    def close(self) -> None:
+        self.answer.close()
+
+
+type Reply = Whole | Live
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """How this process reaches providers. `overrides` are the operator's base URLs."""
+
+    egress: Egress
+    overrides: Mapping[str, str]
+    first_byte_seconds: float
+
+    async def send(self, tenant: Tenant, candidate: Candidate, request: ChatRequest, headers: Mapping[str, str]) -> Reply:
+        """Raises Failure."""
+        stored = tenant.stored[candidate.key.id]
+        credential = open_credential(stored, tenant)
+        try:
+            target = outbound(
+                stored.provider,
+                credential,
+                path=CHAT,
+                overrides=self.overrides,
+                native_model=candidate.native_model,
+                deployment=candidate.deployment,
+            )
+        except (Unsupported, ValueError, LookupError):
+            raise Failure(ErrorClass.MISCONFIGURED, "is set up in a way that requests cannot use") from None
+        answer = None
+        try:
+            async with asyncio.timeout(self.first_byte_seconds) as first_event:
+                body = request.body_for(candidate.native_model)
+                answer = await self.egress.send(replace(target, headers={**headers, **target.headers}), body, self._patience)
+                if not request.stream:
+                    first_event.reschedule(None)  # the egress keeps the time of a whole answer
+                return await read(answer, stored, credential, request)
+        except TimeoutError:
+            raise self._late(answer) from None
+        except EgressError as error:
+            raise self._late(answer) if error.kind == "timeout" else unreached(answer, error) from None
+        except BaseException:
+            if answer:
+                answer.close()
+            raise
+
+    @property
+    def _patience(self) -> Patience:
+        return Patience(first_byte=self.first_byte_seconds)
+
+    def _late(self, answer: Answer | None) -> Failure:
+        if answer:
+            answer.close()
+        reason = f"did not answer within {self.first_byte_seconds:g} seconds"
+        return Failure(ErrorClass.TROUBLE, reason, status=answer and answer.status, timed_out=True)
+
+
+async def read(answer: Answer, stored: StoredKey, credential: Credential, request: ChatRequest) -> Reply:
+    if not 200 <= answer.status < 300:
+        raise await refused(answer, stored, credential)
+    if answer.headers.get("content-encoding", "identity").lower() != "identity":
+        raise broken(answer, "answered in an encoding that was not asked for")
+    if request.stream:
+        return await opened(answer, stored, credential, request)
+    body = await answer.read()
+    try:
+        completion = openai.read_completion(body)
+    except BrokenAnswer:
+        raise broken(answer, "answered with something that is no completion") from None
+    return Whole(answer.status, passed_back(answer.headers), body, completion.tokens)
+
+
+def open_credential(stored: StoredKey, tenant: Tenant) -> Credential:
+    try:
+        return stored.open(tenant.data_keys)
+    except VaultError:
+        raise Failure(ErrorClass.MISCONFIGURED, "does not open and must be entered again") from None
+
+
+async def opened(answer: Answer, stored: StoredKey, credential: Credential, request: ChatRequest) -> Live:
+    """Reads up to the first event with data. What comes before it, such as comments, waits with it."""
+    if not answer.headers.get("content-type", "").lower().startswith("text/event-stream"):
+        raise broken(answer, "did not answer with a stream")
+    stream = ChatStream(takes_usage_out=request.adds_usage)
+    chunks = answer.chunks()
+    now = last = b""
+    try:
+        async for chunk in chunks:
+            more, final = stream.feed(chunk)
+            now, last = now + more, last + final
+            if stream.events:
+                break
+    except EventTooLong:
+        raise broken(answer, "sent an event without an end") from None
+    if stream.error is not None and stream.events == 1:
+        raise told_in_stream(answer, stored, credential, stream.error)
+    if not stream.events:
+        raise broken(answer, "sent an empty stream")
+    return Live(answer.status, passed_back(answer.headers), stream, answer, chunks, (now, last))
+
+
+async def refused(answer: Answer, stored: StoredKey, credential: Credential) -> Failure:
+    """An answer that is no success, in the provider's class and scrubbed words."""
+    body = await error_body(answer)
+    error_class = classify(stored.provider, answer.status, answer.headers, body)
+    return Failure(
+        error_class,
+        reason(error_class, answer.status),
+        status=answer.status,
+        told=scrubbed(openai.read_error(body), credential),
+        headers=passed_back(answer.headers),
+    )
+
+
+async def error_body(answer: Answer) -> bytes:
+    """As much of it as is worth reading; a broken body is no body."""
+    try:
+        return await answer.read(limit=ERROR_BYTES)
+    except EgressError as error:
+        if error.kind == "timeout":
+            raise
+        return b""
+    finally:
+        answer.close()
+
+
+def told_in_stream(answer: Answer, stored: StoredKey, credential: Credential, data: bytes) -> Failure:
+    """A 200 whose first event is an error: the provider's trouble, unless the error names a status that says more."""
+    answer.close()
+    told = openai.read_error(data)
+    named = next((code for code in (told.status_code, told.code) if isinstance(code, int) and 400 <= code < 600), None)
+    error_class = classify(stored.provider, named, {}, data) if named else ErrorClass.TROUBLE
+    return Failure(
+        error_class, "answered with an error in its stream", status=named or answer.status, told=scrubbed(told, credential)
+    )
+
+
+def broken(answer: Answer, reason: str) -> Failure:
+    answer.close()
+    return Failure(ErrorClass.TROUBLE, reason, status=answer.status)
+
+
+def unreached(answer: Answer | None, error: EgressError) -> Failure:
+    if answer:
+        return broken(answer, "broke off in the middle of its answer")
+    if error.kind == "refused":
+        return Failure(ErrorClass.MISCONFIGURED, f"cannot be reached at its address ({str(error).rstrip('.')})")
+    return Failure(ErrorClass.TROUBLE, "could not be reached")
+
+
+REASONS = {
+    ErrorClass.CLIENT: "refused the request",
+    ErrorClass.REFUSED: "was refused by the provider",
+    ErrorClass.OUT_OF_MONEY: "has no credit left with the provider",
+    ErrorClass.LIMITED: "is at its rate limit",
+    ErrorClass.NO_PERMISSION: "has no permission for this",
+    ErrorClass.MISCONFIGURED: "is set up for something the provider does not have",
+    ErrorClass.TROUBLE: "met trouble at the provider",
+}
+
+
+def reason(error_class: ErrorClass, status: int) -> str:
+    return f"{REASONS[error_class]} (status {status})"
+
+
+def scrubbed(told: openai.ErrorDetails, credential: Credential) -> openai.ErrorDetails:
+    secrets = list(strings(credential.secret))
+    return openai.ErrorDetails(
+        message=scrub(told.message, secrets) if told.message else None,
+        type=word(told.type),
+        param=word(told.param),
+        code=word(told.code),
+    )
+
+
+def strings(value: object) -> Iterable[str]:
+    """Every text in a credential's secret part that is long enough to be one."""
+    if isinstance(value, str) and len(value) >= 8:
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from strings(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from strings(item)

@@ -1,0 +1,252 @@
+"""OpenAI's chat completions: what we read of a request, an answer and a stream. The rest passes through unread."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from gateway.errors import Refusal, bad_request
+from gateway.sse import Splitter, data_of
+
+MODEL_LENGTH = 200
+DONE = b"[DONE]"
+
+
+class ChatRequest(Struct, frozen=True):
+    """`members` are the body's own bytes, name by name; `max_tokens` is 0 where the client set no limit."""
+
+    members: dict[str, Raw]
+    size: int
+    model: str
+    stream: bool
+    wants_usage: bool
+    max_tokens: int
+
+    @property
+    def adds_usage(self) -> bool:
+        """Whether we ask the provider for a usage chunk that the client did not ask for."""
+        return self.stream and not self.wants_usage
+
+    def body_for(self, native_model: str) -> bytes:
+        """The client's body with the provider's own name for the model and, in a stream, the wish for usage."""
+        changed = {"model": Raw(msgspec.json.encode(native_model))}
+        if self.adds_usage:
+            options = msgspec.json.decode(self.members.get("stream_options") or b"null", type=dict[str, Raw] | None)
+            changed["stream_options"] = Raw(msgspec.json.encode({**(options or {}), "include_usage": True}))
+        return msgspec.json.encode({**self.members, **changed})
+
+
+class StreamOptions(Struct):
+    include_usage: bool | None = None
+
+
+def read_request(body: bytes) -> ChatRequest:
+    """Raises Refusal that names the field. A name that stands twice counts once, the last time, for the provider as well."""
+    members = _members(body)
+    model = _field(members, "model", str, "a string, such as openai/gpt-4o")
+    if not model or len(model) > MODEL_LENGTH:
+        raise bad_request(f"`model` is missing. Name one as a string of at most {MODEL_LENGTH} characters.", param="model")
+    stream = _field(members, "stream", bool, "true or false")
+    options = _field(members, "stream_options", StreamOptions, 'an object, such as {"include_usage": true}')
+    limits = [_field(members, name, int, "a whole number") for name in ("max_completion_tokens", "max_tokens")]
+    return ChatRequest(
+        members=members,
+        size=len(body),
+        model=model,
+        stream=bool(stream),
+        wants_usage=bool(options and options.include_usage),
+        max_tokens=max(0, *(limit or 0 for limit in limits)),
+    )
+
+
+def _members(body: bytes) -> dict[str, Raw]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Raw])
+    except msgspec.ValidationError:
+        raise bad_request("The body must be a JSON object.") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise bad_request(f"The body is not JSON that can be read: {error}.") from None
+
+
+def _field[T](members: Mapping[str, Raw], name: str, kind: type[T], wanted: str) -> T | None:
+    try:
+        return msgspec.json.decode(members[name], type=kind | None) if name in members else None
+    except (msgspec.DecodeError, RecursionError):
+        raise bad_request(f"`{name}` must be {wanted}.", param=name) from None
+
+
+class Usage(Struct, frozen=True):
+    """In OpenTelemetry's sense: input includes cached, output includes reasoning."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    reasoning_tokens: int = 0
+    reported_cost_microusd: int | None = None
+
+
+class InputDetails(Struct):
+    cached_tokens: int | None = None
+
+
+class OutputDetails(Struct):
+    reasoning_tokens: int | None = None
+
+
+class WireUsage(Struct):
+    """`cost_in_usd_ticks` is Grok's (10^10 ticks are a dollar), `estimated_cost` is DeepInfra's, in dollars."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: InputDetails | None = None
+    completion_tokens_details: OutputDetails | None = None
+    cost_in_usd_ticks: int | float | None = None
+    estimated_cost: float | None = None
+
+
+def read_usage(raw: bytes | Raw) -> Usage | None:
+    """Grok counts reasoning beside completion_tokens, everyone else inside; the total tells which."""
+    try:
+        wire = msgspec.json.decode(raw, type=WireUsage)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    entered, written = wire.prompt_tokens or 0, wire.completion_tokens or 0
+    reasoning = (wire.completion_tokens_details and wire.completion_tokens_details.reasoning_tokens) or 0
+    beside = reasoning if wire.total_tokens == entered + written + reasoning else 0
+    return Usage(
+        input_tokens=entered,
+        output_tokens=written + beside,
+        cached_input_tokens=(wire.prompt_tokens_details and wire.prompt_tokens_details.cached_tokens) or 0,
+        reasoning_tokens=reasoning,
+        reported_cost_microusd=_cost(wire),
+    )
+
+
+def _cost(wire: WireUsage) -> int | None:
+    if wire.cost_in_usd_ticks is not None:
+        return round(wire.cost_in_usd_ticks / 10_000)
+    return None if wire.estimated_cost is None else round(wire.estimated_cost * 1_000_000)
+
+
+class Answer(Struct):
+    """A completion, or one chunk of a streamed one."""
+
+    choices: list[Raw] | UnsetType | None = UNSET
+    usage: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+
+    @property
+    def fails(self) -> bool:
+        return self.error is not UNSET and bytes(self.error) != b"null"
+
+    @property
+    def tokens(self) -> Usage | None:
+        """None too for the `"usage": null` that stands in every other chunk."""
+        return None if self.usage is UNSET or bytes(self.usage) == b"null" else read_usage(self.usage)
+
+
+class BrokenAnswer(Exception):
+    """A provider answered 200 with something that is no completion."""
+
+
+_decode_answer = msgspec.json.Decoder(Answer).decode
+
+
+def read_completion(body: bytes) -> Answer:
+    """Raises BrokenAnswer for broken JSON and for an error in the clothes of a success."""
+    try:
+        answer = _decode_answer(body)
+    except (msgspec.DecodeError, RecursionError):
+        raise BrokenAnswer from None
+    if answer.fails:
+        raise BrokenAnswer
+    return answer
+
+
+class ChatStream:
+    """Reads a stream while it is relayed: counts events, finds usage and errors, takes out the usage we asked for.
+
+    `events` counts those with data, about one a token. `error` is the data of an error event.
+    """
+
+    __slots__ = ("_splitter", "_takes_usage_out", "done", "error", "events", "usage")
+
+    def __init__(self, *, takes_usage_out: bool) -> None:
+        self._splitter = Splitter()
+        self._takes_usage_out = takes_usage_out
+        self.events = 0
+        self.done = False
+        self.error: bytes | None = None
+        self.usage: Usage | None = None
+
+    def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
+        """(bytes to relay now, bytes to relay once the attempt is written down): the latter from [DONE] on."""
+        now: list[bytes] = []
+        last: list[bytes] = []
+        for event in self._splitter.feed(chunk):
+            if self._passes(event):
+                (last if self.done else now).append(event)
+        return b"".join(now), b"".join(last)
+
+    def rest(self) -> bytes:
+        """The stream's last bytes, of an event that was never ended."""
+        return self._splitter.rest()
+
+    def _passes(self, event: bytes) -> bool:
+        """Whether the event is the client's to see. Most are told to be by a look at their bytes."""
+        if b"data:" not in event:
+            return True
+        self.events += 1
+        tells_usage = b'"usage"' in event and b'"usage":null' not in event
+        if not (tells_usage or b'"error"' in event or DONE in event):
+            return True
+        data = data_of(event) or b""
+        self.done = self.done or data == DONE
+        return data == DONE or self._reads(data)
+
+    def _reads(self, data: bytes) -> bool:
+        """Looks into an event that may hold usage or an error."""
+        try:
+            answer = _decode_answer(data)
+        except (msgspec.DecodeError, RecursionError):
+            return True
+        if answer.fails:
+            self.error = self.error or data
+        tokens = answer.tokens
+        self.usage = tokens or self.usage
+        return not (self._takes_usage_out and tokens is not None and answer.choices == [])
+
+
+class ErrorDetails(Struct):
+    message: str | None = None
+    type: Any = None
+    param: Any = None
+    code: Any = None
+    status_code: Any = None
+
+
+class ErrorBody(Struct):
+    """Every shape that OpenAI-wire providers use: an object, a bare string, `detail`, or Grok's sentence in `code`."""
+
+    error: ErrorDetails | str | None = None
+    message: str | None = None
+    detail: Any = None
+
+
+def read_error(body: bytes) -> ErrorDetails:
+    """Empty where the body is not one of the known shapes."""
+    try:
+        read = msgspec.json.decode(body, type=ErrorBody)
+    except (msgspec.DecodeError, RecursionError):
+        return ErrorDetails()
+    if isinstance(read.error, ErrorDetails):
+        return read.error
+    detail = read.detail if isinstance(read.detail, str) else None
+    return ErrorDetails(message=read.error or read.message or detail)
+
+
+def error_event(refusal: Refusal) -> bytes:
+    """How a stream that has begun tells that it cannot go on. The blank line in front ends an event that was cut."""
+    return b"\n\ndata: " + refusal.body() + b"\n\n"
