@@ -121,8 +121,8 @@ class Reader:
         at = at or self.next
         return JsonError(problem, at.line, at.column, label)
 
-    def quoted(self, name: str | None) -> str:
-        return f'`"{name}"`' if name in self.names else "it"
+    def quoted(self, name: str | None, otherwise: str = "") -> str:
+        return f'`"{name}"`' if name in self.names else otherwise
 
     def document(self) -> Source:
         value = self.value((), None)
@@ -146,8 +146,9 @@ class Reader:
             return self.string(self.take())
         if token.kind == "word":
             return self.word(self.take())
-        after = f" after {self.quoted(name)}" if name in self.names else ""
-        raise self.fail(f"a value is missing{after}.", "Value missing", self.last)
+        raise self.fail(
+            f"a value is missing after {self.quoted(name, 'this')}.", "Value missing", self.last if name else self.next
+        )
 
     def object(self, path: tuple[str | int, ...], opened: Token) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -156,13 +157,14 @@ class Reader:
             line = self.last.line
             if name in result:
                 first = self.lines[*path, name]
-                raise self.fail(f"{self.quoted(name)} appears twice, on lines {first} and {line}. Keep one.", "Twice", self.last)
+                where = f"twice, on lines {first} and {line}" if first != line else "twice"
+                raise self.fail(f"{self.quoted(name, 'a field')} appears {where}. Keep one.", "Twice", self.last)
             self.lines[*path, name] = line
             if self.next.kind != ":":
-                raise self.fail(f"a colon is missing after {self.quoted(name)}.", "Colon missing", self.last)
+                raise self.fail(f"a colon is missing after {self.quoted(name, 'this text')}.", "Colon missing", self.last)
             self.take()
             result[name] = self.value((*path, name), name)
-            self.separator(opened, self.quoted(name))
+            self.separator(opened, self.quoted(name, "this value"))
         self.take()
         return result
 
@@ -172,7 +174,7 @@ class Reader:
             if self.next.kind == "end":
                 raise self.unclosed(opened)
             result.append(self.value((*path, len(result)), None))
-            self.separator(opened, self.last.kind if self.last.kind in ("}", "]") else "it")
+            self.separator(opened, self.last.kind if self.last.kind in ("}", "]") else "this value")
         self.take()
         return result
 
