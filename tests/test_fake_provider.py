@@ -18,7 +18,7 @@ async def call(fake: FakeProvider, provider: str, body: Any = None, **extra: Any
     stage = STAGES[provider]
     key = extra.pop("key", fake.key(provider))
     headers = {stage.auth: f"Bearer {key}" if stage.auth == "authorization" else key} | extra.pop("headers", {})
-    url = fake.url + extra.pop("path", f"{stage.base}/chat/completions")
+    url = (fake.azure_url if provider == "azure" else fake.url) + extra.pop("path", f"{stage.base}/chat/completions")
     method = "GET" if body is None else "POST"
     async with aiohttp.ClientSession() as session, session.request(method, url, json=body, headers=headers, **extra) as answer:
         return answer.status, await answer.read()
@@ -108,9 +108,9 @@ async def test_a_key_in_the_address_is_a_violation(fake_provider: FakeProvider) 
 @pytest.mark.parametrize(
     "path",
     [
-        "/azure/openai/v1/chat/completions",
-        "/azure/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21",
-        "/azure/models/chat/completions?api-version=2024-05-01-preview",
+        "/openai/v1/chat/completions",
+        "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21",
+        "/models/chat/completions?api-version=2024-05-01-preview",
     ],
 )
 async def test_azure_answers_at_all_its_addresses(fake_provider: FakeProvider, path: str) -> None:

@@ -69,13 +69,17 @@ class FakeProvider:
 
     @property
     def azure_url(self) -> str:
-        """An Azure resource. Credentials with it need EGRESS_ALLOW=127.0.0.1."""
-        return f"{self.url}/azure"
+        """An Azure resource, on a port of its own. Credentials that name it need EGRESS_ALLOW=127.0.0.1."""
+        return f"http://127.0.0.1:{self._azure_port}"
 
     def overrides(self) -> dict[str, str]:
-        """For UPSTREAM_OVERRIDES."""
-        bases = {slug: f"{self.url}{stage.base}" for slug, stage in STAGES.items() if slug != "azure"}
-        return bases | {"deepinfra:account": f"{self.url}/deepinfra", "baseten:management": f"{self.url}/baseten-management/v1"}
+        """For UPSTREAM_OVERRIDES. With it every Azure credential ends here too, whatever resource it names."""
+        bases = {slug: f"{self.url}{stage.base}" for slug, stage in STAGES.items()}
+        return bases | {
+            "azure": self.azure_url,
+            "deepinfra:account": f"{self.url}/deepinfra",
+            "baseten:management": f"{self.url}/baseten-management/v1",
+        }
 
     def key(self, provider: str, behavior: str = "valid", number: int = 1) -> str:
         """A key to which `behavior` happens. Different numbers make different keys."""
@@ -119,26 +123,29 @@ class FakeProvider:
 
     async def _serve(self) -> None:
         self._gate, self._stopping = asyncio.Event(), asyncio.Event()
-        runner = web.AppRunner(self._app(), handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self.port)
-        await site.start()
-        self.port = runner.addresses[0][1]
+        azure, others = STAGES["azure"], [stage for stage in STAGES.values() if stage.slug != "azure"]
+        runners = [runner(self._app(*others)), runner(self._azure_app(azure))]
+        self.port, self._azure_port = await start(runners[0], self.port), await start(runners[1], 0)
         self._ready.set()
         await self._stopping.wait()
-        await runner.cleanup()
+        for running in runners:
+            await running.cleanup()
 
-    def _app(self) -> web.Application:
+    def _app(self, *stages: Stage) -> web.Application:
         app = web.Application(middlewares=[self._record], client_max_size=64 * 1024 * 1024)
-        for stage in STAGES.values():
+        for stage in stages:
             app.router.add_post(f"{stage.base}/chat/completions", self._door(stage, self._chat))
             app.router.add_get(f"{stage.base}/models", self._door(stage, self._models))
             if stage.account:
                 app.router.add_get(stage.account, self._door(stage, self._profile))
-        azure = STAGES["azure"]
-        app.router.add_get("/azure/openai/models", self._door(azure, self._models))
-        app.router.add_post("/azure/openai/deployments/{deployment}/chat/completions", self._door(azure, self._chat))
-        app.router.add_post("/azure/models/chat/completions", self._door(azure, self._chat))
+        return app
+
+    def _azure_app(self, azure: Stage) -> web.Application:
+        """A host of its own, as each Azure resource is; the classic addresses beside the v1 ones."""
+        app = self._app(azure)
+        app.router.add_get("/openai/models", self._door(azure, self._models))
+        app.router.add_post("/openai/deployments/{deployment}/chat/completions", self._door(azure, self._chat))
+        app.router.add_post("/models/chat/completions", self._door(azure, self._chat))
         return app
 
     @web.middleware
@@ -195,7 +202,7 @@ class FakeProvider:
         if behavior == "html":
             return web.Response(text="<html><title>Sign in to the network</title></html>", content_type="text/html")
         if act == self._profile and behavior == "suspended":
-            return send((200, answers.dump(stage.suspension), {}))
+            return send((200, answers.dump(profile(stage, request[RECEIVED])), {}))
         if refused := answers.refusal(stage, behavior, key):
             return send(refused)
         return await act(request, request[RECEIVED])
@@ -204,7 +211,7 @@ class FakeProvider:
         return await self._whole(request, received, answers.models(STAGES[received.provider]))
 
     async def _profile(self, request: web.Request, received: Received) -> web.StreamResponse:
-        return await self._whole(request, received, answers.dump(STAGES[received.provider].profile))
+        return await self._whole(request, received, answers.dump(profile(STAGES[received.provider], received)))
 
     async def _chat(self, request: web.Request, received: Received) -> web.StreamResponse:
         stage = STAGES[received.provider]
@@ -251,6 +258,17 @@ class FakeProvider:
         return response
 
 
+def runner(app: web.Application) -> web.AppRunner:
+    return web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
+
+
+async def start(runner: web.AppRunner, port: int) -> int:
+    """Serve on loopback; the port that was taken."""
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    return int(runner.addresses[0][1])
+
+
 def find_leaks(stage: Stage, received: Received) -> Any:
     """What must never reach a provider, in words."""
     for name in received.headers:
@@ -262,6 +280,12 @@ def find_leaks(stage: Stage, received: Received) -> Any:
     if any("byok_" in value for value in received.headers.values()):
         yield "a client key"
     yield from (f"query {name}" for name in received.query if name not in QUERY)
+
+
+def profile(stage: Stage, received: Received) -> dict[str, Any]:
+    """The account page. DeepInfra shows its checklist only to those who ask."""
+    shown = stage.suspension if received.behavior == "suspended" else stage.profile
+    return {name: value for name, value in shown.items() if name != "checklist" or "checklist" in received.query}
 
 
 def reply(stage: Stage, status: int, message: str) -> web.Response:

@@ -159,6 +159,6 @@ STAGES = {
             profile={"id": "u-1", "email": "alice@example.com", "name": "Alice"},
             suspension={"id": "u-1", "email": "alice@example.com", "name": "Alice"},
         ),
-        Stage("azure", "/azure/openai/v1", "", OPENAI_MODELS, azure_error, auth="api-key"),
+        Stage("azure", "/openai/v1", "", OPENAI_MODELS, azure_error, auth="api-key"),
     )
 }
