@@ -12,6 +12,15 @@ from django.utils.safestring import SafeString
 register = template.Library()
 
 STATUS = {"healthy": "Healthy", "failing": "Failing", "limited": "Rate limited", "untested": "Not tested", "off": "Off"}
+# Marks in a browser's description of itself; the first that matches counts.
+BROWSERS = {
+    "Edg/": "Edge",
+    "OPR/": "Opera",
+    "Firefox/": "Firefox",
+    "Chrome/": "Chrome",
+    "Safari/": "Safari",
+}
+SYSTEMS = {"iPhone": "iPhone", "iPad": "iPad", "Android": "Android", "Windows": "Windows", "Mac OS": "macOS", "Linux": "Linux"}
 CHECKS = {"o": ("ok", 20), "x": ("bad", 20), "w": ("warn", 20), ".": ("none", 6)}
 
 
@@ -131,3 +140,11 @@ def control(field: BoundField) -> SafeString:
 def initials(name: object, count: int = 2) -> str:
     """The first letters of the first words, for an avatar."""
     return "".join(word[0] for word in str(name).split()[: int(count)]).upper()
+
+
+@register.filter
+def browser(user_agent: str) -> str:
+    """A browser's own description of itself in a few words: Firefox on Linux."""
+    name = next((name for mark, name in BROWSERS.items() if mark in user_agent), "A program")
+    system = next((name for mark, name in SYSTEMS.items() if mark in user_agent), "")
+    return f"{name} on {system}" if system else name
