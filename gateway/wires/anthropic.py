@@ -57,7 +57,7 @@ def body(chat: Chat, *, native_model: str) -> Json:
         written["system"] = [{"type": "text", "text": text} for text in chat.system]
     if chat.stop:
         written["stop_sequences"] = _stops(chat.stop)
-    written |= _tools(chat) | _sampling(chat, native_model)
+    written |= _tools(chat) | sampling(chat, native_model)
     config = _format(chat) | _thinking(chat, native_model, written)
     if config:
         written["output_config"] = config
@@ -127,7 +127,8 @@ def _version(native_model: str) -> tuple[str, tuple[int, int]]:
     return (found[1], (int(found[2]), int(found[3] or 0))) if found else ("", (0, 0))
 
 
-def _sampling(chat: Chat, native_model: str) -> Json:
+def sampling(chat: Chat, native_model: str) -> Json:
+    """Temperature and top_p as this Claude model takes them. Raises Unsupported."""
     family, version = _version(native_model)
     asked = {name: value for name, value in (("temperature", chat.temperature), ("top_p", chat.top_p)) if value is not None}
     if family and version >= _FIXED_SAMPLING[family]:
@@ -160,13 +161,18 @@ def _thinking(chat: Chat, native_model: str, written: Json) -> Json:
     effort = _EFFORT.get(chat.effort)
     if effort is None:
         raise Unsupported("reasoning_effort", "reasoning_effort must be none, minimal, low, medium, high, xhigh or max.")
-    if _version(native_model)[1] >= _ADAPTIVE_THINKING:
+    if thinks_adaptively(native_model):
         written["thinking"] = {"type": "adaptive"}
         return {"effort": effort}
     budget = min(_BUDGET[effort], written["max_tokens"] - 1)
     if budget >= 1024 and not _lacks_thoughts(chat):
         written["thinking"] = {"type": "enabled", "budget_tokens": budget}
     return {}
+
+
+def thinks_adaptively(native_model: str) -> bool:
+    """Whether this Claude model decides itself how long to think, given an effort."""
+    return _version(native_model)[1] >= _ADAPTIVE_THINKING
 
 
 def _lacks_thoughts(chat: Chat) -> bool:

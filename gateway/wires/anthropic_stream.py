@@ -16,6 +16,7 @@ class Stream:
         self._reason: FinishReason = "stop"
         self._block: Json = {}
         self._thoughts: list[Json] = []
+        self._argued = False
         self.failure: str | None = None
         self.finished = False
 
@@ -36,7 +37,7 @@ class Stream:
             case "content_block_delta":
                 return self._delta(event["delta"])
             case "content_block_stop":
-                self._keep_thought()
+                return self._end_block()
             case "message_delta":
                 self._counted = merged(self._counted, event.get("usage") or {})
                 self._reason = FINISH.get(event["delta"].get("stop_reason") or "", self._reason)
@@ -51,6 +52,7 @@ class Stream:
         self._block = dict(block)
         if block["type"] != "tool_use":
             return self._writer.text(block.get("text", "")) if block["type"] == "text" else b""
+        self._argued = False
         first = self._writer.calls == 0
         extra = {"anthropic": {"thinking": self._thoughts}} if first and self._thoughts else None
         return self._writer.tool_call(block["id"], block["name"], extra=extra)
@@ -65,10 +67,19 @@ class Stream:
             case "signature_delta":
                 self._block["signature"] = delta["signature"]
             case "input_json_delta" if self._block.get("type") == "tool_use":
+                self._argued = self._argued or bool(delta["partial_json"])
                 return self._writer.tool_arguments(self._writer.calls - 1, delta["partial_json"])
         return b""
 
-    def _keep_thought(self) -> None:
-        if self._block.get("type") in ("thinking", "redacted_thinking"):
-            self._thoughts.append(self._block)
-        self._block = {}
+    def _end_block(self) -> bytes:
+        """Thoughts are kept; a call without arguments says so, since an empty string is no JSON."""
+        block, self._block = self._block, {}
+        if block.get("type") in ("thinking", "redacted_thinking"):
+            self._thoughts.append(block)
+        if block.get("type") == "tool_use" and not self._argued:
+            return self._writer.tool_arguments(self._writer.calls - 1, "{}")
+        return b""
+
+    def finish(self) -> bytes:
+        """Nothing is owed at the end: message_stop has said it all."""
+        return b""
