@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from keys.addresses import AllowList
 from keys.providers import PROVIDERS
 
 LOCAL_SECRETS = "secrets.env"
@@ -116,6 +117,11 @@ def upstream_overrides(raw: str) -> dict[str, str]:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"gives {name} an address that does not start with http:// or https://.")
     return overrides
+
+
+def egress_allow(raw: str) -> list[str]:
+    AllowList.parse(words(raw))
+    return words(raw)
 
 
 def database(raw: str) -> dict[str, Any]:

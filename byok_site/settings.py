@@ -37,7 +37,7 @@ HTTPS = PUBLIC_URL.startswith("https://")
 
 # What the gateway may reach, and for how long it waits
 UPSTREAM_OVERRIDES = read("UPSTREAM_OVERRIDES", environment.upstream_overrides, {})
-EGRESS_ALLOW = read("EGRESS_ALLOW", environment.words, [])
+EGRESS_ALLOW = read("EGRESS_ALLOW", environment.egress_allow, [])
 FIRST_BYTE_SECONDS = read("FIRST_BYTE_SECONDS", environment.whole_number(1, 900), 60)
 MAX_BODY_MB = read("MAX_BODY_MB", environment.whole_number(1, 1024), 25)
 
