@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connection
-from keys.testing import TestResult, Verdict
 
 from keys import actions, client_keys, data_keys, vault
 from keys.actions import NameTaken
 from keys.models import ClientKey, ProviderKey
 from keys.providers import Credential
+from keys.testing import TestResult, Verdict
 from orgs.actions import Actor
 from orgs.models import AuditEvent, Organization, User
 

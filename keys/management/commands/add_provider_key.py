@@ -51,7 +51,10 @@ class Command(BaseCommand):
 
     @sensitive_variables()
     def read_credential(self, row: Provider) -> Credential:
-        text = sys.stdin.read().strip()
+        try:
+            text = sys.stdin.read().strip()
+        except UnicodeDecodeError:
+            raise CommandError("Standard input is not text in UTF-8.") from None
         if not text:
             raise CommandError(f"Standard input is empty. Give it the credential for {row.label}.")
         try:
