@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keys.providers.errors import ErrorClass, moves_on
 from keys.routing import Candidate, LeftOut
 
 from gateway.attempts import BYTES_PER_TOKEN, MOST_ATTEMPTS, Attempt, Walk
@@ -20,6 +19,7 @@ from gateway.wires.openai import ChatRequest, ChatStream
 from keys import catalog, routing
 from keys.egress import EgressError
 from keys.providers import PROVIDERS
+from keys.providers.errors import ErrorClass, moves_on
 from usage.journal import Journal, JournalError
 
 MOST_NAMED = 5

@@ -2,20 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from keys.providers.errors import ErrorClass, classify
+from django.views.decorators.debug import sensitive_variables
 from keys.routing import Candidate
 
-from gateway.directory import StoredKey, Tenant
+from gateway.directory import Tenant
 from gateway.errors import scrub, word
 from gateway.headers import passed_back
 from gateway.sse import EventTooLong
 from gateway.wires import openai
 from gateway.wires.openai import BrokenAnswer, ChatRequest, ChatStream, Usage
 from keys.egress import Answer, Egress, EgressError, Patience
-from keys.providers import Credential
+from keys.providers import Credential, Outbound, Provider
 from keys.providers.auth import Unsupported
+from keys.providers.errors import ErrorClass, classify
 from keys.providers.requests import outbound
 from keys.vault import VaultError
 
@@ -80,6 +81,16 @@ type Reply = Whole | Live
 
 
 @dataclass(frozen=True, slots=True)
+class Sending:
+    """One attempt on its way."""
+
+    provider: Provider
+    credential: Credential = field(repr=False)
+    candidate: Candidate
+    request: ChatRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Upstream:
     """How this process reaches providers. `overrides` are the operator's base URLs."""
 
@@ -89,27 +100,15 @@ class Upstream:
 
     async def send(self, tenant: Tenant, candidate: Candidate, request: ChatRequest, headers: Mapping[str, str]) -> Reply:
         """Raises Failure."""
-        stored = tenant.stored[candidate.key.id]
-        credential = open_credential(stored, tenant)
-        try:
-            target = outbound(
-                stored.provider,
-                credential,
-                path=CHAT,
-                overrides=self.overrides,
-                native_model=candidate.native_model,
-                deployment=candidate.deployment,
-            )
-        except (Unsupported, ValueError, LookupError):
-            raise Failure(ErrorClass.MISCONFIGURED, "is set up in a way that requests cannot use") from None
+        sending = prepared(tenant, candidate, request)
+        target = self._target(sending, headers)
         answer = None
         try:
             async with asyncio.timeout(self.first_byte_seconds) as first_event:
-                body = request.body_for(candidate.native_model)
-                answer = await self.egress.send(replace(target, headers={**headers, **target.headers}), body, self._patience)
+                answer = await self.egress.send(target, request.body_for(target.native_model), self._patience)
                 if not request.stream:
                     first_event.reschedule(None)  # the egress keeps the time of a whole answer
-                return await read(answer, stored, credential, request)
+                return await read(answer, sending)
         except TimeoutError:
             raise self._late(answer) from None
         except EgressError as error:
@@ -118,6 +117,20 @@ class Upstream:
             if answer:
                 answer.close()
             raise
+
+    def _target(self, sending: Sending, headers: Mapping[str, str]) -> Outbound:
+        try:
+            target = outbound(
+                sending.provider,
+                sending.credential,
+                path=CHAT,
+                overrides=self.overrides,
+                native_model=sending.candidate.native_model,
+                deployment=sending.candidate.deployment,
+            )
+        except (Unsupported, ValueError, LookupError):
+            raise Failure(ErrorClass.MISCONFIGURED, "is set up in a way that requests cannot use") from None
+        return replace(target, headers={**headers, **target.headers})
 
     @property
     def _patience(self) -> Patience:
@@ -130,13 +143,22 @@ class Upstream:
         return Failure(ErrorClass.TROUBLE, reason, status=answer and answer.status, timed_out=True)
 
 
-async def read(answer: Answer, stored: StoredKey, credential: Credential, request: ChatRequest) -> Reply:
+@sensitive_variables()
+def prepared(tenant: Tenant, candidate: Candidate, request: ChatRequest) -> Sending:
+    stored = tenant.stored[candidate.key.id]
+    try:
+        return Sending(stored.provider, stored.open(tenant.data_keys), candidate, request)
+    except VaultError:
+        raise Failure(ErrorClass.MISCONFIGURED, "does not open and must be entered again") from None
+
+
+async def read(answer: Answer, sending: Sending) -> Reply:
     if not 200 <= answer.status < 300:
-        raise await refused(answer, stored, credential)
+        raise await refused(answer, sending)
     if answer.headers.get("content-encoding", "identity").lower() != "identity":
         raise broken(answer, "answered in an encoding that was not asked for")
-    if request.stream:
-        return await opened(answer, stored, credential, request)
+    if sending.request.stream:
+        return await opened(answer, sending)
     body = await answer.read()
     try:
         completion = openai.read_completion(body)
@@ -145,18 +167,11 @@ async def read(answer: Answer, stored: StoredKey, credential: Credential, reques
     return Whole(answer.status, passed_back(answer.headers), body, completion.tokens)
 
 
-def open_credential(stored: StoredKey, tenant: Tenant) -> Credential:
-    try:
-        return stored.open(tenant.data_keys)
-    except VaultError:
-        raise Failure(ErrorClass.MISCONFIGURED, "does not open and must be entered again") from None
-
-
-async def opened(answer: Answer, stored: StoredKey, credential: Credential, request: ChatRequest) -> Live:
+async def opened(answer: Answer, sending: Sending) -> Live:
     """Reads up to the first event with data. What comes before it, such as comments, waits with it."""
     if not answer.headers.get("content-type", "").lower().startswith("text/event-stream"):
         raise broken(answer, "did not answer with a stream")
-    stream = ChatStream(takes_usage_out=request.adds_usage)
+    stream = ChatStream(takes_usage_out=sending.request.adds_usage)
     chunks = answer.chunks()
     now = last = b""
     try:
@@ -167,22 +182,22 @@ async def opened(answer: Answer, stored: StoredKey, credential: Credential, requ
                 break
     except EventTooLong:
         raise broken(answer, "sent an event without an end") from None
-    if stream.error is not None and stream.events == 1:
-        raise told_in_stream(answer, stored, credential, stream.error)
+    if stream.begins_with_error and stream.error:
+        raise told_in_stream(answer, sending, stream.error)
     if not stream.events:
         raise broken(answer, "sent an empty stream")
     return Live(answer.status, passed_back(answer.headers), stream, answer, chunks, (now, last))
 
 
-async def refused(answer: Answer, stored: StoredKey, credential: Credential) -> Failure:
+async def refused(answer: Answer, sending: Sending) -> Failure:
     """An answer that is no success, in the provider's class and scrubbed words."""
     body = await error_body(answer)
-    error_class = classify(stored.provider, answer.status, answer.headers, body)
+    error_class = classified(sending, answer.status, answer.headers, body)
     return Failure(
         error_class,
-        reason(error_class, answer.status),
+        f"{REASONS[error_class]} (status {answer.status})",
         status=answer.status,
-        told=scrubbed(openai.read_error(body), credential),
+        told=scrubbed(openai.read_error(body), sending.credential),
         headers=passed_back(answer.headers),
     )
 
@@ -199,15 +214,23 @@ async def error_body(answer: Answer) -> bytes:
         answer.close()
 
 
-def told_in_stream(answer: Answer, stored: StoredKey, credential: Credential, data: bytes) -> Failure:
+def told_in_stream(answer: Answer, sending: Sending, data: bytes) -> Failure:
     """A 200 whose first event is an error: the provider's trouble, unless the error names a status that says more."""
     answer.close()
     told = openai.read_error(data)
     named = next((code for code in (told.status_code, told.code) if isinstance(code, int) and 400 <= code < 600), None)
-    error_class = classify(stored.provider, named, {}, data) if named else ErrorClass.TROUBLE
     return Failure(
-        error_class, "answered with an error in its stream", status=named or answer.status, told=scrubbed(told, credential)
+        classified(sending, named, {}, data),
+        "answered with an error in its stream",
+        status=named or answer.status,
+        told=scrubbed(told, sending.credential),
     )
+
+
+def classified(sending: Sending, status: int | None, headers: Mapping[str, str], body: bytes) -> ErrorClass:
+    candidate = sending.candidate
+    certain = candidate.native_model in candidate.key.discovered
+    return classify(sending.provider, status, headers, body, certain=certain)
 
 
 def broken(answer: Answer, reason: str) -> Failure:
@@ -234,10 +257,7 @@ REASONS = {
 }
 
 
-def reason(error_class: ErrorClass, status: int) -> str:
-    return f"{REASONS[error_class]} (status {status})"
-
-
+@sensitive_variables()
 def scrubbed(told: openai.ErrorDetails, credential: Credential) -> openai.ErrorDetails:
     secrets = list(strings(credential.secret))
     return openai.ErrorDetails(

@@ -168,10 +168,10 @@ def read_completion(body: bytes) -> Answer:
 class ChatStream:
     """Reads a stream while it is relayed: counts events, finds usage and errors, takes out the usage we asked for.
 
-    `events` counts those with data, about one a token. `error` is the data of an error event.
+    `events` counts those with data, about one a token. `error` is the data of the first error event.
     """
 
-    __slots__ = ("_splitter", "_takes_usage_out", "done", "error", "events", "usage")
+    __slots__ = ("_splitter", "_takes_usage_out", "begins_with_error", "done", "error", "events", "usage")
 
     def __init__(self, *, takes_usage_out: bool) -> None:
         self._splitter = Splitter()
@@ -179,6 +179,7 @@ class ChatStream:
         self.events = 0
         self.done = False
         self.error: bytes | None = None
+        self.begins_with_error = False
         self.usage: Usage | None = None
 
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
@@ -212,8 +213,9 @@ class ChatStream:
             answer = _decode_answer(data)
         except (msgspec.DecodeError, RecursionError):
             return True
-        if answer.fails:
-            self.error = self.error or data
+        if answer.fails and self.error is None:
+            self.error = data
+            self.begins_with_error = self.events == 1
         tokens = answer.tokens
         self.usage = tokens or self.usage
         return not (self._takes_usage_out and tokens is not None and answer.choices == [])
