@@ -41,7 +41,7 @@ def chunks_of(stream: bytes) -> list[ChatCompletionChunk]:
 def test_a_recorded_answer_says_the_same_in_openais_words(recording):
     native = recording["response"]["json"]
     answer = ChatCompletion.model_validate(completion(google.reply(native), id="c", model="m", created=1))
-    parts = [part for candidate in native.get("candidates", []) for part in candidate["content"].get("parts", [])]
+    parts = [part for candidate in native.get("candidates", []) for part in google.parts_of(candidate)]
     message, counted = answer.choices[0].message, native["usageMetadata"]
     assert (message.content or "") == "".join(part["text"] for part in parts if "text" in part and not part.get("thought"))
     assert [(call.function.name, json.loads(call.function.arguments)) for call in message.tool_calls or []] == [

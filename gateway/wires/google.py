@@ -11,6 +11,7 @@ from gateway.wires.values import (
     Part,
     Reply,
     Text,
+    Tool,
     ToolCall,
     ToolResult,
     Unsupported,
@@ -43,9 +44,7 @@ def body(chat: Chat, *, native_model: str) -> Json:
     if chat.system:
         written["systemInstruction"] = {"parts": [{"text": text} for text in chat.system]}
     if chat.tools:
-        written["tools"] = [
-            {"functionDeclarations": [_declaration(tool.name, tool.description, tool.parameters) for tool in chat.tools]}
-        ]
+        written["tools"] = [{"functionDeclarations": [_declaration(tool) for tool in chat.tools]}]
         written["toolConfig"] = {"functionCallingConfig": _calling(chat)}
     if config := _config(chat, native_model):
         written["generationConfig"] = config
@@ -78,15 +77,13 @@ def _written(part: Part) -> list[Json]:
             return [{"functionResponse": {"name": name, "response": {"result": said}}}, *shown]
 
 
-def _declaration(name: str, description: str, parameters: Json) -> Json:
-    return {"name": name, "description": description, "parametersJsonSchema": parameters}
+def _declaration(tool: Tool) -> Json:
+    return {"name": tool.name, "description": tool.description, "parametersJsonSchema": tool.parameters}
 
 
 def _calling(chat: Chat) -> Json:
     if not chat.parallel_tool_calls:
-        raise Unsupported(
-            "parallel_tool_calls", "Gemini cannot be kept to one tool call at a time. Leave parallel_tool_calls out."
-        )
+        raise Unsupported("parallel_tool_calls", "Gemini cannot be kept to one tool call at a time. Leave it out.")
     if chat.tool_choice == "named":
         return {"mode": "ANY", "allowedFunctionNames": [chat.forced_tool]}
     return {"mode": {"auto": "AUTO", "none": "NONE", "required": "ANY"}[chat.tool_choice]}
@@ -166,7 +163,7 @@ def call_of(part: Json, native: Json, number: int) -> ToolCall:
 
 
 def finish_reason(native: str, called: bool) -> FinishReason:
-    if called and native == "STOP":
+    if called and (native == "STOP" or native in _NOT_FILTERED):
         return "tool_calls"
     return FINISH.get(native, "stop" if native in _NOT_FILTERED else "content_filter")
 
