@@ -11,6 +11,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from keys import actions, credentials
 from keys.addresses import AllowList
+from keys.apps import VAULT
 from keys.credentials import CredentialError
 from keys.models import ProviderKey
 from keys.providers import PROVIDERS, Credential, Provider
@@ -21,6 +22,7 @@ from orgs.models import Organization
 
 class Command(BaseCommand):
     help = "Adds a provider key whose credential is read from standard input, and tests it first."
+    requires_system_checks = (VAULT,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--org", required=True, metavar="SLUG")

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.views.decorators.debug import sensitive_variables
 
 from keys import actions
+from keys.apps import VAULT
 from keys.models import ClientKey
 from orgs.actions import Actor
 from orgs.models import Organization
@@ -15,6 +16,7 @@ from orgs.models import Organization
 
 class Command(BaseCommand):
     help = "Issues a client key and prints it once."
+    requires_system_checks = (VAULT,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--org", required=True, metavar="SLUG")

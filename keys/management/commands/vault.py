@@ -19,6 +19,7 @@ from orgs.models import Organization
 
 class Command(BaseCommand):
     help = "Looks after the key ring that protects stored credentials."
+    requires_system_checks = ()  # it must be able to look at what the checks complain of
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True)
@@ -33,16 +34,20 @@ class Command(BaseCommand):
         retire.add_argument("kek_id", metavar="ID")
 
     def handle(self, *args: Any, act: str, **options: Any) -> None:
+        try:
+            data_keys.ring()
+        except ValueError as problem:
+            raise CommandError(str(problem)) from None
         getattr(self, act)(options)
 
     def status(self, options: dict[str, Any]) -> None:
         ring, wrapped = data_keys.ring(), upkeep.wrapped_by()
         for kek_id in [*ring.ids, *sorted(set(wrapped) - set(ring.ids))]:
             note = " (first)" if kek_id == ring.primary else "" if kek_id in ring.ids else " (not in VAULT_KEYS)"
-            self.stdout.write(f"{kek_id}{note} wraps {wrapped[kek_id]} data keys")
+            self.stdout.write(f"data keys wrapped by {kek_id}{note}: {wrapped[kek_id]}")
         for (suite, version), count in sorted(upkeep.sealed_with().items()):
-            self.stdout.write(f"suite {suite} with data key version {version} seals {count} provider keys")
-        self.stdout.write(f"{ClientKey.objects.live().count()} client keys")
+            self.stdout.write(f"provider keys sealed by suite {suite}, data key version {version}: {count}")
+        self.stdout.write(f"client keys: {ClientKey.objects.live().count()}")
 
     def verify(self, options: dict[str, Any]) -> None:
         self.report(upkeep.verify(), "opened")
@@ -64,7 +69,7 @@ class Command(BaseCommand):
         if kek_id == ring.primary:
             raise CommandError(f"{kek_id} is the first key of VAULT_KEYS, which wraps what is new. Put another in front of it.")
         if count := upkeep.wrapped_by()[kek_id]:
-            raise CommandError(f"{kek_id} still wraps {count} data keys. Run: manage.py vault rewrap")
+            raise CommandError(f"{kek_id} is in use. Data keys that it wraps: {count}. Run: manage.py vault rewrap")
         self.stdout.write(f"{kek_id} wraps nothing. Take it out of VAULT_KEYS and restart.")
 
     def organizations(self, slug: str | None) -> QuerySet[Organization]:
@@ -84,5 +89,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{visit.kind} {visit.row.pk} does not open")
         for kind, count in seen.items():
             self.stdout.write(f"{kind}: {done[kind]} of {count} {word}")
+        if not seen:
+            self.stdout.write("There is nothing to do.")
         if damaged:
             raise CommandError(f"{damaged} do not open.")
