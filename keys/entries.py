@@ -179,7 +179,9 @@ def from_object(source: Source, parts: Mapping[str, Part], form_field: str, path
         value = value[step]
     for name, item in value.items():
         if name not in parts:
-            entry.report(name, unknown(name, parts), "Unknown field")
+            meant = meant_by(name, parts)
+            entry.report(name, unknown(name, meant, parts), "Unknown field")
+            entry.reported.add(meant)
         elif not isinstance(item, str):
             entry.report(name, f"`{name}` must be a text in double quotes.", "Not a text")
         else:
@@ -187,13 +189,18 @@ def from_object(source: Source, parts: Mapping[str, Part], form_field: str, path
     return entry
 
 
-def unknown(name: str, parts: Collection[str]) -> str:
-    """Names it only when it is close to one we know; it could be a secret in the wrong place."""
+def meant_by(name: str, parts: Collection[str]) -> str:
+    """The part whose name is nearly this, if any."""
     close = difflib.get_close_matches(squeezed(name), [squeezed(known) for known in parts], n=1, cutoff=0.75)
-    if not close or not SPELLED_LIKE_A_NAME.fullmatch(name):
-        return f"there is a field that is not known here. Known are {', '.join(f'`{known}`' for known in parts)}."
-    return f"`{name}` is not a field. Did you mean `{next(known for known in parts if squeezed(known) == close[0])}`?"
+    return next((known for known in parts if squeezed(known) in close), "")
+
+
+def unknown(name: str, meant: str, parts: Collection[str]) -> str:
+    """Names it only when it is close to one we know; it could be a secret in the wrong place."""
+    if meant and SPELLED_LIKE_A_NAME.fullmatch(name):
+        return f"`{name}` is not a field. Did you mean `{meant}`?"
+    return f"there is a field that is not known here. Known are {', '.join(f'`{known}`' for known in parts)}."
 
 
 def squeezed(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return re.sub(r"[^a-z0-9]", "", name[:100].lower())

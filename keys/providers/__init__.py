@@ -57,7 +57,7 @@ ROWS = (
         shape=Shape.API_KEY,
         wire=Wire.OPENAI,
         services={"": "https://api.deepinfra.com/v1/openai", "account": "https://api.deepinfra.com"},
-        test=TestCall("v1/me", service="account", models_path="models"),
+        test=TestCall("v1/me?checklist=true", service="account", models_path="models"),
         where="You find it in the DeepInfra dashboard, under API keys.",
     ),
     Provider(
