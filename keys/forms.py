@@ -1,6 +1,6 @@
 """Forms that take a credential. Secrets go in and never come out: see SecretInput and KeyForm.clean."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from keys.credentials import parse
 from keys.entries import CredentialError, Problem
 from keys.excerpt import Line, around
 from keys.providers import Credential, Provider, Shape
+from keys.providers.regions import REGIONS
 from keys.reading import Deployment, read_deployments
 
 MAX_FILE_BYTES = 32_000
@@ -43,6 +44,13 @@ class SecretInput(Unreturned, forms.PasswordInput):
         super().__init__(attrs=self.keep | {"class": "input mono", "required": True} | attrs)
 
 
+class PlainInput(Unreturned, forms.TextInput):
+    """One line in clear, for what is no secret but stands where people paste one."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(attrs=self.keep | {"class": "input mono", "required": True} | attrs)
+
+
 class SecretEditor(Unreturned, forms.Textarea):
     """Pasted JSON with numbered lines."""
 
@@ -50,10 +58,9 @@ class SecretEditor(Unreturned, forms.Textarea):
         super().__init__(attrs=self.keep | {"rows": EMPTY_EDITOR_LINES, "required": True} | attrs)
 
 
-def text(label: str, help_text: str = "", *, required: bool = True, mono: bool = True, **attrs: Any) -> forms.CharField:
+def text(label: str, help_text: str, *, required: bool = True, **attrs: Any) -> forms.CharField:
     """A field that is no secret. What it must hold is said by keys.credentials, so Django asks nothing of it."""
-    look = {"class": "input mono" if mono else "input", "spellcheck": "false", "required": required}
-    widget = forms.TextInput(attrs=look | attrs)
+    widget = forms.TextInput(attrs={"class": "input mono", "spellcheck": "false", "required": required} | attrs)
     return forms.CharField(label=label, help_text=help_text, required=False, widget=widget, template_name="keys/fields/text.html")
 
 
@@ -170,22 +177,29 @@ class AzureForm(KeyForm):
         return {"deployments": self.wrapped()}
 
 
-REGION_HELP = "Where your models are enabled."
+class RegionForm(KeyForm):
+    region = text("Region", "Where your models are enabled.", placeholder="us-east-1", list="regions")
+    region.template_name = "keys/fields/region.html"
+    regions: ClassVar[Sequence[str]] = REGIONS
 
 
-class BedrockForm(KeyForm):
-    access_key_id = text("Access key ID", "20 characters, starting AKIA, or ASIA for temporary keys.", placeholder="AKIA…")
+class BedrockForm(RegionForm):
+    access_key_id = forms.CharField(
+        label="Access key ID",
+        help_text="20 characters, starting AKIA, or ASIA for temporary keys.",
+        required=False,
+        widget=PlainInput(placeholder="AKIA…"),
+        template_name="keys/fields/text.html",
+    )
     secret_access_key = secret(
         "Secret access key", "Shown once by AWS, next to the access key ID. You cannot read it back from here later."
     )
     session_token = secret("Session token", "Only for temporary keys, which start with ASIA.", required=False)
-    region = text("Region", REGION_HELP, placeholder="us-east-1")
     tab, main = "Access key", "secret_access_key"
 
 
-class BedrockApiKeyForm(KeyForm):
+class BedrockApiKeyForm(RegionForm):
     api_key = secret("Bedrock API key", "Starts with ABSK or bedrock-api-key-. You cannot read it back from here later.")
-    region = text("Region", REGION_HELP, placeholder="us-east-1")
     tab, main = "API key", "api_key"
 
 
@@ -202,7 +216,7 @@ class VertexForm(KeyForm):
         widget=forms.FileInput(attrs={"class": "input", "accept": ".json,application/json", "hx-preserve": True}),
         template_name="keys/fields/text.html",
     )
-    location = text("Location", "Where your models run, for example us-central1 or global.", placeholder="us-central1")
+    location = text("Location", "Where your models run, for example us-central1. Empty means global.", required=False)
     main = "json"
 
     def clean_file(self) -> UploadedFile | None:

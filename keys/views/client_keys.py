@@ -1,5 +1,6 @@
 """Client keys: list, create, revoke. A new key's secret is in one answer and nowhere else."""
 
+import re
 from uuid import UUID
 
 from django.conf import settings
@@ -17,6 +18,8 @@ from keys.models import ClientKey, ProviderKey
 from orgs.access import org_view
 from orgs.actions import Actor
 from orgs.models import Organization
+
+OTHER_THAN_CHAT = re.compile("audio|babbage|dall-e|davinci|embed|image|instruct|moderation|realtime|tts|transcribe|video|whisper")
 
 
 @require_safe
@@ -52,12 +55,12 @@ def issued(request: HttpRequest, organization: Organization, name: str) -> HttpR
 
 
 def a_model(organization: Organization) -> str:
-    """One that the organization can ask for now, or a word to replace."""
+    """One that the organization can chat with now, as far as its name tells; or a word to replace."""
     for key in ProviderKey.objects.for_org(organization):
         if key.enabled and not key.needs_test:
             known = slugs(key.row, discovered=key.discovered_models, deployments=key.public.get("deployments", ()))
-            if known:
-                return known[0]
+            if chats := [slug for slug in known if not OTHER_THAN_CHAT.search(slug)]:
+                return chats[0]
     return "MODEL"
 
 

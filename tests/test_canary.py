@@ -1,0 +1,230 @@
+"""A secret that is submitted is found nowhere afterwards. Every form of every provider is swept, and so is a new one."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import StringIO
+from sys import exc_info
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.core.management import call_command
+from django.core.signals import got_request_exception
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+from django.views.debug import ExceptionReporter
+
+from keys.forms import FORMS, KeyForm, Unreturned
+from keys.models import ProviderKey
+from keys.providers import PROVIDERS
+from orgs.models import Organization, User
+from tests.fake import FakeProvider
+from tests.fake.stages import STAGES
+from tests.submissions import good, private_key
+
+CANARY = "canary7Q2hX9vK4mR8tW3zB6nD1fG5jL0pS"
+ENDING = "tail"  # a hint may show the last four characters
+SECRET = f"{CANARY}{ENDING}"
+EVERY_FORM = [(slug, mode) for slug, row in PROVIDERS.items() for mode in FORMS[row.shape]]
+WAYS = [{}, {"HX-Request": "true"}]
+
+
+def tell_tales() -> list[str]:
+    """What must not turn up: the canary, and a line from the middle of the private key."""
+    return [CANARY, private_key().splitlines()[5]]
+
+
+def assert_clean(text: str | bytes, where: str) -> None:
+    text = text.decode(errors="replace") if isinstance(text, bytes) else text
+    for tale in tell_tales():
+        assert tale not in text, f"The secret is in {where}."
+
+
+@pytest.fixture
+def alices(client_of: Callable[[User], Client], alice: User, acme: Organization) -> Client:
+    return client_of(alice)
+
+
+@pytest.fixture(autouse=True)
+def at_debug_level(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    with caplog.at_level(logging.DEBUG):
+        yield
+    assert_clean(caplog.text, "the log")
+
+
+def submit(client: Client, provider: str, mode: str, fields: dict[str, Any], do: str, **headers: str) -> None:
+    """Post the form in a plain way and by htmx, and look at all that comes back."""
+    address = reverse("provider_key_add", args=["acme", provider]) + f"?mode={mode}"
+    for number, way in enumerate(WAYS):
+        answer = client.post(address, {"name": f"{mode} {do} {number}", **fields, "do": do}, headers=way)
+        assert answer.status_code in (200, 302, 422)
+        assert_clean(answer.content, f"the answer of {provider}")
+        assert_clean(repr(answer.headers) + repr(answer.cookies), f"the headers of {provider}")
+        assert_clean(repr(dict(client.session)), "the session")
+
+
+def all_rows() -> Iterator[tuple[str, str]]:
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
+            for row in cursor.fetchall():
+                yield table, repr([bytes(cell) if isinstance(cell, memoryview) else cell for cell in row])
+
+
+# Saved
+
+
+@pytest.mark.parametrize(("provider", "mode"), EVERY_FORM)
+def test_a_saved_secret_is_in_no_answer_page_row_or_repr(provider: str, mode: str, alices: Client, acme: Organization) -> None:
+    submit(alices, provider, mode, good(PROVIDERS[provider], mode, SECRET), "save")
+    keys = list(ProviderKey.objects.for_org(acme))
+    assert len(keys) == len(WAYS)
+    for name, key in [("provider_key_list", None), ("provider_picker", None), ("overview", None), ("usage", None)] + [
+        (name, key) for key in keys for name in ("provider_key", "provider_key_disable", "provider_key_remove")
+    ]:
+        address = reverse(name, args=["acme", *([key.pk] if key else [])])
+        assert_clean(alices.get(address).content, address)
+    for key in keys:
+        assert_clean(f"{key!r} {key!s} {vars(key)} {ProviderKey.objects.filter(pk=key.pk).values()}", "the model object")
+    for table, row in all_rows():
+        assert_clean(row, table)
+
+
+@pytest.fixture
+def one_of_each(alices: Client) -> None:
+    for provider, mode in EVERY_FORM:
+        submit(alices, provider, mode, good(PROVIDERS[provider], mode, SECRET), "save")
+
+
+def test_dumpdata_and_the_staff_console_do_not_hold_it(one_of_each: None, client_of: Callable[[User], Client]) -> None:
+    dump = StringIO()
+    call_command("dumpdata", stdout=dump)
+    assert "keys.providerkey" in dump.getvalue()
+    assert_clean(dump.getvalue(), "dumpdata")
+    staff = client_of(User.objects.create_superuser("root@example.com", "correct horse battery staple"))
+    for model in admin.site._registry:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        assert_clean(staff.get(reverse(f"{name}_changelist")).content, name)
+        for row in model._default_manager.all()[:40]:
+            assert_clean(staff.get(reverse(f"{name}_change", args=[row.pk])).content, name)
+
+
+def test_every_model_object_prints_without_it(one_of_each: None) -> None:
+    for model in apps.get_models():
+        for row in model._default_manager.all():
+            assert_clean(f"{row!r} {row!s}", model.__name__)
+
+
+# Refused
+
+
+def broken(text: str) -> list[str]:
+    """JSON with a secret in it, broken in the ways people break it."""
+    return [
+        text[:-3],
+        text.replace(",", "", 1),
+        text.replace('": "', '" "', 1),
+        text.replace('"', "'"),
+        text.replace('"', "“"),
+        text.replace(f'"{CANARY}', CANARY),
+        text.replace(f'{ENDING}"', ENDING),
+        text.replace('"', "", 1),
+        text.replace("_", "", 1),
+        text.replace('": "', '": ["', 1),
+        text + text,
+        f'{{"{SECRET}": 1}}',
+        f'["{SECRET}"]',
+        f'"{SECRET}"',
+        SECRET,
+        f'[{{"model_slug": "{SECRET}", "model_slug": "{SECRET}"}}]',
+        f'[{{"api_key": "{SECRET}\n{SECRET}", "region": {SECRET}}}]',
+        text.replace("\n", "\r").replace("}", ""),
+    ]
+
+
+def spoiled(text: str) -> list[str]:
+    is_json = text.startswith(("[", "{"))
+    return [*(broken(text) if is_json else [f"{SECRET} {SECRET}", f"Bearer {SECRET}"]), f"ABSK{SECRET}"]
+
+
+def refused(form: type[KeyForm], fields: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The good fields, each secret one of them spoiled in turn."""
+    for name, field in form.base_fields.items():
+        if isinstance(field.widget, Unreturned) and name in fields:
+            yield from ({**fields, name: text} for text in spoiled(fields[name]))
+    yield {**fields, "name": ""}
+    yield {**fields, "region": "nowhere", "location": "nowhere", "wrap": "on"}
+
+
+@pytest.mark.parametrize(("provider", "mode"), EVERY_FORM)
+def test_a_refused_secret_is_in_no_answer(provider: str, mode: str, alices: Client, acme: Organization) -> None:
+    row = PROVIDERS[provider]
+    for fields in refused(FORMS[row.shape][mode], good(row, mode, SECRET)):
+        submit(alices, provider, mode, fields, "save")
+    submit(alices, provider, mode, good(row, mode, SECRET), "test")  # answered by nobody, or not tested at all
+    for table, line in all_rows():
+        assert_clean(line, table)
+
+
+@pytest.mark.parametrize("provider", [slug for slug in PROVIDERS if slug in STAGES])
+@pytest.mark.parametrize("behavior", ["echoes", "refused", "forbidden", "html", "cuts", "valid"])
+def test_a_secret_is_not_repeated_from_what_the_provider_answers(
+    provider: str, behavior: str, alices: Client, settings: Any, fake_provider: FakeProvider
+) -> None:
+    settings.UPSTREAM_OVERRIDES = fake_provider.overrides()
+    row, mode = PROVIDERS[provider], next(iter(FORMS[PROVIDERS[provider].shape]))
+    fields = good(row, mode, fake_provider.key(provider, behavior) + SECRET)
+    submit(alices, provider, mode, fields, "test")
+    assert fake_provider.requests
+    for key in ProviderKey.objects.all():
+        answer = alices.post(reverse("provider_key_test", args=["acme", key.pk]), follow=True)
+        assert_clean(answer.content, "the list")
+
+
+# Broken
+
+
+@contextmanager
+def reports() -> Iterator[list[str]]:
+    """Django's own reports of the exceptions that happen meanwhile, as its mails to admins hold them."""
+    written: list[str] = []
+
+    def write(request: Any, **rest: Any) -> None:
+        reporter = ExceptionReporter(request, *exc_info(), is_email=True)
+        written.extend([reporter.get_traceback_html(), reporter.get_traceback_text()])
+
+    got_request_exception.connect(write, weak=False, dispatch_uid="canary")
+    yield written
+    got_request_exception.disconnect(dispatch_uid="canary")
+
+
+def fail(*args: Any, **kwargs: Any) -> Any:
+    raise RuntimeError("forced")
+
+
+FAULTS = [
+    ("keys.actions.record", "save"),
+    ("keys.vault._binding", "save"),
+    ("keys.credentials.finish", "save"),
+    ("keys.views.adding.wait_for_test", "test"),
+    ("keys.testing.Egress", "test"),
+]
+
+
+@pytest.mark.parametrize(("provider", "mode"), EVERY_FORM)
+def test_a_report_of_a_crash_does_not_hold_it(
+    provider: str, mode: str, alices: Client, acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alices.raise_request_exception = False
+    address = reverse("provider_key_add", args=["acme", provider]) + f"?mode={mode}"
+    for fault, do in FAULTS:
+        with monkeypatch.context() as patch, reports() as written:
+            patch.setattr(fault, fail)
+            answer = alices.post(address, {"name": fault, **good(PROVIDERS[provider], mode, SECRET), "do": do})
+        assert written or fault == "keys.testing.Egress"  # not every provider has a test
+        assert_clean(answer.content, "the error page")
+        for report in written:
+            assert_clean(report, f"the report of {fault}")

@@ -1,0 +1,449 @@
+"""The pages of provider keys, as Alice the owner, Bob the member and Charlie from elsewhere see them."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import time_machine
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+
+from keys import listing
+from keys.actions import add_key, disable_key
+from keys.models import ProviderKey
+from keys.providers import PROVIDERS, Credential
+from keys.testing import TestResult, Verdict
+from orgs.actions import Actor
+from orgs.models import Organization, User
+from tests.fake import FakeProvider
+from tests.submissions import service_account
+
+HTMX = {"HX-Request": "true"}
+PASSED = TestResult(verdict=Verdict.VALID, reason="", status=200, latency_ms=9, models=("gpt-4o", "o3-mini"))
+REFUSED = TestResult(verdict=Verdict.INVALID, reason="OpenAI refused this key (401).", status=401, latency_ms=9, models=())
+AZURE = """[
+  {
+    "model_slug": "openai/gpt-4o",
+    "endpoint_url": "https://acme-weu.openai.azure.com",
+    "api_key": "first-secret-of-acme",
+    "model_id": "gpt-4o"
+  },
+  {
+    "model_slug": "openai/o3-mini",
+    "endpoint_url": "acme-swc.openai.azure.com",
+    "api_key": "second-secret-of-acme",
+    "model_id": "o3-mini"
+  }
+]"""
+
+
+@pytest.fixture
+def alices(client_of: Callable[[User], Client], alice: User, acme: Organization) -> Client:
+    return client_of(alice)
+
+
+@pytest.fixture
+def bobs(client_of: Callable[[User], Client], bob: User, acme: Organization) -> Client:
+    return client_of(bob)
+
+
+@pytest.fixture
+def charlies(client_of: Callable[[User], Client], charlie: User, globex: Organization) -> Client:
+    return client_of(charlie)
+
+
+@pytest.fixture
+def provider_answers(settings: Any, fake_provider: FakeProvider) -> FakeProvider:
+    """Tests of keys reach the fake."""
+    settings.UPSTREAM_OVERRIDES = fake_provider.overrides()
+    return fake_provider
+
+
+def make_key(organization: Organization, name: str = "Production", provider: str = "openai", **changes: Any) -> ProviderKey:
+    secret = f"sk-proj-{name}-of-{provider}"
+    fields = {"credential": Credential(secret={"api_key": secret}, public={}, hint=f"sk-proj-…{name[:4]}"), "test": PASSED}
+    return add_key(organization=organization, provider=provider, name=name, by=Actor.command("test"), **(fields | changes))
+
+
+def page(name: str, *args: Any) -> str:
+    return reverse(name, args=["acme", *args])
+
+
+def add_page(provider: str, mode: str = "") -> str:
+    return page("provider_key_add", provider) + (f"?mode={mode}" if mode else "")
+
+
+# The list
+
+
+def test_an_owner_sees_hint_status_and_order_of_each_key(alices: Client, acme: Organization) -> None:
+    make_key(acme, "Production")
+    make_key(acme, "Broken", test=REFUSED)
+    text = alices.get(page("provider_key_list")).text
+    assert "sk-proj-…Prod" in text
+    assert "<em>Production</em>" in text
+    assert "OpenAI refused this key (401)." in text
+    assert "2 keys across 1 of 13 providers." in text
+
+
+def test_a_member_sees_names_and_status_but_no_hint_and_no_action(bobs: Client, acme: Organization) -> None:
+    key = make_key(acme)
+    for address in (page("provider_key_list"), page("provider_key", key.pk)):
+        text = bobs.get(address).text
+        assert "Production" in text
+        assert "Healthy" in text
+        assert "sk-proj-" not in text
+        assert key.fingerprint[:4] + " " not in text
+        assert "Test now" not in text
+        assert "Add key" not in text
+
+
+def test_neighbors_of_one_provider_share_a_number_and_keys_without_traffic_have_none(acme: Organization) -> None:
+    names = [("A", "openai"), ("B", "openai"), ("C", "groq"), ("D", "openai")]
+    keys = [make_key(acme, name, provider) for name, provider in names] + [make_key(acme, "Waits", test=None)]
+    disable_key(key=make_key(acme, "Off"), by=Actor.command("test"))
+    rows = listing.rows(ProviderKey.objects.for_org(acme))
+    assert [row.order for row in rows] == ["1a", "1b", "2", "3", "", ""]
+    assert [row.state for row in rows] == ["healthy"] * 4 + ["untested", "off"]
+    assert listing.stand_in(rows, keys[0]) == keys[1]
+    assert listing.stand_in(rows, keys[2]) is None
+
+
+@pytest.mark.parametrize(("index", "letters"), [(0, "a"), (25, "z"), (26, "aa"), (51, "az"), (52, "ba")])
+def test_more_than_26_neighbors_are_lettered_on(index: int, letters: str) -> None:
+    assert listing.letter(index) == letters
+
+
+def test_search_and_status_filter_are_in_the_address(alices: Client, acme: Organization) -> None:
+    make_key(acme, "Production")
+    make_key(acme, "Batch", "groq", test=None)
+    for query, shown, hidden in [
+        ("q=GROQ", "Batch", "Production"),
+        ("q=o3-mini", "Production", "Batch"),
+        ("status=off", "Batch", "Production"),
+    ]:
+        text = alices.get(f"{page('provider_key_list')}?{query}").text
+        assert f"<em>{shown}</em>" in text
+        assert f"<em>{hidden}</em>" not in text
+    assert "No key matches “claudee”" in alices.get(f"{page('provider_key_list')}?q=claudee").text
+
+
+def test_htmx_gets_the_table_and_the_filters_alone(alices: Client, acme: Organization) -> None:
+    make_key(acme)
+    answer = alices.get(page("provider_key_list"), headers=HTMX)
+    assert answer.text.strip().startswith('<div class="stack-sm" id="key-table">')
+    assert 'hx-swap-oob="true"' in answer.text
+    assert "<html" not in answer.text
+    assert "HX-Request" in answer.headers["Vary"]
+
+
+def test_the_list_takes_as_many_queries_for_200_keys_as_for_one(
+    alices: Client, acme: Organization, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    make_key(acme)
+    alices.get(page("provider_key_list"))
+    with django_assert_num_queries(QUERIES):
+        alices.get(page("provider_key_list"))
+    for number in range(199):
+        make_key(acme, f"Key {number}", test=REFUSED if number % 2 else PASSED)
+    with django_assert_num_queries(QUERIES):
+        answer = alices.get(page("provider_key_list"))
+    assert answer.text.count("<em>") == 200
+
+
+QUERIES = 6  # session, person, membership, permissions, keys, organizations of the switcher
+
+
+def test_an_empty_list_leads_to_the_first_run(alices: Client, bobs: Client) -> None:
+    assert f'href="{page("overview")}">See how it works' in alices.get(page("provider_key_list")).text
+    assert "An owner of Acme can add them." in bobs.get(page("provider_key_list")).text
+
+
+def test_a_damaged_secret_breaks_neither_the_list_nor_its_page(alices: Client, acme: Organization) -> None:
+    key = make_key(acme)
+    ProviderKey.objects.filter(pk=key.pk).update(sealed=b"damaged")
+    assert alices.get(page("provider_key_list")).status_code == 200
+    assert alices.get(page("provider_key", key.pk)).status_code == 200
+    answer = alices.post(page("provider_key_test", key.pk), follow=True)
+    assert "Keyhold cannot open the stored secret of “Production”." in answer.text
+
+
+# Who may
+
+
+PAGES = [("provider_key_list", 0), ("provider_key", 1)]
+OWNERS_PAGES = [("provider_picker", 0), ("provider_key_disable", 1), ("provider_key_remove", 1)]
+ACTS = [("provider_key_test", 1), ("provider_key_disable", 1), ("provider_key_enable", 1), ("provider_key_remove", 1)]
+
+
+def test_members_may_read_and_outsiders_may_know_nothing(bobs: Client, charlies: Client, acme: Organization) -> None:
+    key = make_key(acme)
+    for name, takes_key in PAGES + OWNERS_PAGES:
+        address = page(name, *[key.pk][:takes_key])
+        assert bobs.get(address).status_code == (200 if (name, takes_key) in PAGES else 403), name
+        assert charlies.get(address).status_code == 404, name
+        assert Client().get(address).status_code == 302, name
+    for name, _ in ACTS:
+        assert bobs.post(page(name, key.pk), {"confirm": key.name}).status_code == 403, name
+        assert charlies.post(page(name, key.pk), {"confirm": key.name}).status_code == 404, name
+    for provider in PROVIDERS:
+        assert bobs.get(add_page(provider)).status_code == 403
+        assert bobs.post(add_page(provider)).status_code == 403
+        assert charlies.post(add_page(provider)).status_code == 404
+    key.refresh_from_db()
+    assert (key.enabled, key.removed_at) == (True, None)
+
+
+def test_another_organizations_key_answers_like_a_missing_one(alices: Client, acme: Organization, globex: Organization) -> None:
+    theirs = make_key(globex)
+    for name, _ in [PAGES[1], *OWNERS_PAGES[1:], *ACTS]:
+        method = alices.post if (name, 1) in ACTS else alices.get
+        foreign, missing = method(page(name, theirs.pk)), method(page(name, uuid4()))
+        assert (foreign.status_code, missing.status_code) == (404, 404), name
+        assert foreign.text == missing.text
+
+
+def test_an_unknown_provider_has_no_form(alices: Client) -> None:
+    assert alices.get(add_page("nobody")).status_code == 404
+
+
+# Choosing and adding
+
+
+def test_the_picker_shows_every_provider_and_how_many_keys_it_has(alices: Client, acme: Organization) -> None:
+    make_key(acme)
+    text = alices.get(page("provider_picker")).text
+    assert text.count('class="pick"') == len(PROVIDERS)
+    assert "1 key<" in text
+    found = alices.get(page("provider_picker") + "?q=gro").text
+    assert found.count('class="pick"') == 2
+    assert "2 providers" in found
+
+
+def test_a_key_that_passes_its_test_is_saved_last_in_the_order(
+    alices: Client, acme: Organization, provider_answers: FakeProvider
+) -> None:
+    make_key(acme, "Backup")
+    answer = alices.post(
+        add_page("openai"), {"name": "Production", "api_key": provider_answers.key("openai"), "do": "test"}, follow=True
+    )
+    assert answer.redirect_chain == [(page("provider_key_list"), 302)]
+    assert "“Production” passed its test and is now last in the order." in answer.text
+    key = ProviderKey.objects.for_org(acme).last()
+    assert key
+    assert (key.name, key.status, key.needs_test) == ("Production", "healthy", False)
+    assert key.discovered_models
+
+
+def test_htmx_is_sent_to_the_list_after_saving(alices: Client, provider_answers: FakeProvider) -> None:
+    fields = {"name": "Production", "api_key": provider_answers.key("openai"), "do": "test"}
+    answer = alices.post(add_page("openai"), fields, headers=HTMX)
+    assert answer.headers["HX-Redirect"] == page("provider_key_list")
+
+
+@pytest.mark.parametrize(("behavior", "words"), [("refused", "OpenAI refused this key (401)"), ("broken", "500")])
+def test_a_key_that_fails_its_test_is_not_saved_and_the_page_says_why(
+    behavior: str, words: str, alices: Client, acme: Organization, provider_answers: FakeProvider
+) -> None:
+    secret = provider_answers.key("openai", behavior)
+    answer = alices.post(add_page("openai"), {"name": "Production", "api_key": secret, "do": "test"})
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert "Nothing was saved." in answer.text
+    assert "Paste it again; we do not keep what was not saved." in answer.text
+    assert 'value="Production"' in answer.text
+    assert secret not in answer.text
+    assert not ProviderKey.objects.for_org(acme).exists()
+
+
+def test_a_limited_key_is_saved(alices: Client, acme: Organization, provider_answers: FakeProvider) -> None:
+    fields = {"name": "Busy", "api_key": provider_answers.key("openai", "limited"), "do": "test"}
+    answer = alices.post(add_page("openai"), fields, follow=True)
+    assert "“Busy” is saved and is now last in the order." in answer.text
+    assert ProviderKey.objects.for_org(acme).get().status == "limited"
+
+
+def test_saving_without_testing_gives_the_key_no_traffic(alices: Client, acme: Organization) -> None:
+    answer = alices.post(add_page("perplexity"), {"name": "Research", "api_key": "pplx-secret", "do": "save"}, follow=True)
+    assert "“Research” is saved. It gets no traffic until it passes a test." in answer.text
+    assert ProviderKey.objects.for_org(acme).get().needs_test
+
+
+def test_warnings_and_a_secret_that_is_there_already_are_said_after_saving(alices: Client, acme: Organization) -> None:
+    for name in ("First", "Second"):
+        fields = {"name": name, "api_key": "gsk_a-key-of-another-provider", "do": "save"}
+        answer = alices.post(add_page("openai"), fields, follow=True)
+    assert "a Groq key" in answer.text
+    assert "The same secret is saved as “First” too." in answer.text
+
+
+def test_a_taken_name_is_refused_at_its_field(alices: Client, acme: Organization) -> None:
+    make_key(acme)
+    answer = alices.post(add_page("openai"), {"name": "Production", "api_key": "sk-proj-x", "do": "save"})
+    assert answer.status_code == 422
+    assert "“Production”" in answer.text
+    assert 'href="#id_name"' in answer.text
+    assert ProviderKey.objects.for_org(acme).count() == 1
+
+
+def test_every_problem_stands_in_the_title_the_summary_and_at_its_field(alices: Client) -> None:
+    answer = alices.post(add_page("openai"), {"name": "", "api_key": "", "do": "test"})
+    assert "<title>Error: Add an OpenAI key" in answer.text
+    assert "2 things need fixing before this can be saved." in answer.text
+    assert 'href="#id_name"' in answer.text
+    assert 'href="#id_api_key"' in answer.text
+    assert "Enter a name, for example Production." in answer.text
+    assert 'aria-invalid="true"' in answer.text
+    assert 'aria-describedby="id_api_key_helptext id_api_key_error"' in answer.text
+
+
+@time_machine.travel("2026-11-23T09:41:20Z", tick=False)
+def test_the_eleventh_test_in_a_minute_says_when_to_come_back(alices: Client, provider_answers: FakeProvider) -> None:
+    fields = {"name": "Production", "api_key": provider_answers.key("openai", "refused"), "do": "test"}
+    for _ in range(10):
+        alices.post(add_page("openai"), fields)
+    answer = alices.post(add_page("openai"), fields)
+    assert "Test again in 40 seconds" in answer.text
+    assert len(provider_answers.requests) == 10
+
+
+# Azure, Bedrock and Vertex
+
+
+def test_azure_problems_are_marked_in_the_editor_where_htmx_keeps_the_text(alices: Client) -> None:
+    answer = alices.post(add_page("azure"), {"name": "EU", "deployments": AZURE, "do": "save"}, headers=HTMX)
+    assert answer.status_code == 422
+    assert "<title>Error: Add an Azure key" in answer.text
+    assert 'data-goto="10"' in answer.text
+    assert 'class="hit" data-say="Needs https://"' in answer.text
+    assert answer.text.count("<li></li>") + answer.text.count('<li class="hit"') == AZURE.count("\n") + 1
+    assert "Fix line 10" in answer.text
+    assert "acme-weu" in answer.text
+    assert "secret-of-acme" not in answer.text
+    assert "What you sent" not in answer.text
+
+
+def test_without_scripts_the_lines_round_a_problem_are_shown_without_secrets(alices: Client) -> None:
+    answer = alices.post(add_page("azure"), {"name": "EU", "deployments": AZURE, "do": "save"})
+    assert "What you sent, with secrets left out" in answer.text
+    assert "acme-swc.openai.azure.com" in answer.text
+    assert "&quot;api_key&quot;: &quot;••••&quot;" in answer.text
+    assert "secret-of-acme" not in answer.text
+    assert "data-goto" not in answer.text
+
+
+def test_one_object_is_offered_to_be_wrapped_and_then_saved(alices: Client, acme: Organization) -> None:
+    one = json.dumps(json.loads(AZURE.replace('"acme-swc', '"https://acme-swc'))[0])
+    fields = {"name": "EU", "deployments": one, "do": "save"}
+    refused = alices.post(add_page("azure"), fields)
+    assert "This is one deployment." in refused.text
+    assert "Put it inside [ and ] for me" in refused.text
+    assert alices.post(add_page("azure"), fields | {"wrap": "on"}).status_code == 302
+    assert ProviderKey.objects.for_org(acme).get().hint == "1 deployment"
+
+
+def test_a_good_azure_array_is_tested_and_saved(alices: Client, acme: Organization, provider_answers: FakeProvider) -> None:
+    text = AZURE.replace('"acme-swc', '"https://acme-swc')
+    for secret in ("first-secret-of-acme", "second-secret-of-acme"):
+        text = text.replace(secret, provider_answers.key("azure"))
+    answer = alices.post(add_page("azure"), {"name": "EU", "deployments": text, "do": "test"}, follow=True)
+    assert "“EU” passed its test" in answer.text
+    assert [row.models for row in listing.rows(ProviderKey.objects.for_org(acme))] == [["openai/gpt-4o", "openai/o3-mini"]]
+
+
+AWS = {"accessKeyId": "AKIAIOSFODNN7EXAMPLE", "secretAccessKey": "s" * 40, "region": "us-east-1"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "fields"),
+    [
+        ("fields", {"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "s" * 40, "region": "us-east-1"}),
+        ("api-key", {"api_key": "ABSK" + "b" * 110, "region": "us-east-1"}),
+        (
+            "json",
+            {"json": json.dumps(AWS)},
+        ),
+    ],
+)
+def test_bedrock_takes_access_keys_an_api_key_or_json(
+    mode: str, fields: dict[str, str], alices: Client, acme: Organization
+) -> None:
+    assert f'href="?mode={mode}" aria-current="true"' in alices.get(add_page("bedrock", mode)).text
+    answer = alices.post(add_page("bedrock", mode), {"name": "us-east-1", "do": "save", **fields})
+    assert answer.status_code == 302
+    assert ProviderKey.objects.for_org(acme).get().public["region"] == "us-east-1"
+
+
+def test_a_wrong_region_is_named_with_a_suggestion_at_its_field(alices: Client) -> None:
+    fields = {"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "s" * 40, "region": "us-east-9"}
+    answer = alices.post(add_page("bedrock"), {"name": "us", "do": "save", **fields})
+    assert "“us-east-9” is not an AWS region. Did you mean us-east-" in answer.text
+    assert 'href="#id_region"' in answer.text
+    assert "AKIAIOSFODNN7EXAMPLE" not in answer.text
+
+
+def test_a_service_account_may_be_a_file(alices: Client, acme: Organization) -> None:
+    file = SimpleUploadedFile("key.json", json.dumps(service_account("0123456789abcdef")).encode(), "application/json")
+    answer = alices.post(add_page("vertex"), {"name": "ml", "file": file, "location": "us-central1", "do": "save"})
+    assert answer.status_code == 302
+    assert ProviderKey.objects.for_org(acme).get().public["project_id"] == "acme-ml"
+
+
+def test_a_file_that_is_too_large_is_not_read(alices: Client) -> None:
+    file = SimpleUploadedFile("key.json", b"x" * 40_000, "application/json")
+    answer = alices.post(add_page("vertex"), {"name": "ml", "file": file, "do": "save"})
+    assert "This file is larger than 32 kB." in answer.text
+
+
+# One key
+
+
+def test_testing_a_key_again_notes_what_came_of_it(alices: Client, acme: Organization, provider_answers: FakeProvider) -> None:
+    credential = Credential(secret={"api_key": provider_answers.key("openai", "refused")}, public={}, hint="…")
+    key = make_key(acme, credential=credential)
+    answer = alices.post(page("provider_key_test", key.pk), {"from": "key"}, follow=True)
+    assert answer.redirect_chain == [(page("provider_key", key.pk), 302)]
+    key.refresh_from_db()
+    assert key.status == "failing"
+    row = alices.post(page("provider_key_test", key.pk), headers=HTMX)
+    assert row.text.startswith(f'<tr role="row" id="key-{key.pk}"')
+    assert 'hx-swap-oob="beforeend:#toasts"' in row.text
+
+
+def test_turning_a_key_off_says_who_takes_over_and_on_brings_it_back(alices: Client, acme: Organization) -> None:
+    key = make_key(acme, "Batch jobs")
+    assert "No other OpenAI key gets traffic." in alices.get(page("provider_key_disable", key.pk)).text
+    make_key(acme, "Production")
+    asked = alices.get(page("provider_key_disable", key.pk))
+    assert "Turn off “Batch jobs”?" in asked.text
+    assert "Its requests will use “Production”." in asked.text
+    assert "“Batch jobs” is off." in alices.post(page("provider_key_disable", key.pk), follow=True).text
+    key.refresh_from_db()
+    assert not key.enabled
+    assert "“Batch jobs” is on." in alices.post(page("provider_key_enable", key.pk), follow=True).text
+    key.refresh_from_db()
+    assert key.enabled
+
+
+def test_reading_changes_nothing(alices: Client, acme: Organization) -> None:
+    key = make_key(acme)
+    for name in ("provider_key_enable", "provider_key_test"):
+        assert alices.get(page(name, key.pk)).status_code == 405
+
+
+def test_deleting_needs_the_name_typed_exactly(alices: Client, acme: Organization) -> None:
+    key = make_key(acme)
+    asked = alices.get(page("provider_key_remove", key.pk))
+    assert "Type <strong>Production</strong> to confirm" in asked.text
+    refused = alices.post(page("provider_key_remove", key.pk), {"confirm": "production"})
+    assert refused.status_code == 422
+    assert "Type Production exactly as shown." in refused.text
+    done = alices.post(page("provider_key_remove", key.pk), {"confirm": "Production"}, follow=True)
+    assert "OpenAI Production is deleted. Its stored secret is erased." in done.text
+    assert not ProviderKey.objects.for_org(acme).exists()
+    assert not ProviderKey.objects.get(pk=key.pk).sealed
+    assert alices.get(page("provider_key", key.pk)).status_code == 404
