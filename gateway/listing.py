@@ -9,15 +9,17 @@ from gateway.directory import Tenant
 from gateway.errors import Refusal
 from keys import catalog
 from keys.providers import PROVIDERS
+from keys.routing import WIRES_SERVED
 
 
 def reachable(tenant: Tenant) -> dict[str, list[str]]:
     """Model slugs in alphabetical order, each with the providers that serve it."""
     found: dict[str, set[str]] = defaultdict(set)
     for key in tenant.routes:
-        if key.enabled and key.tested:
-            for slug in catalog.slugs(PROVIDERS[key.provider], discovered=key.discovered, deployments=key.deployments):
-                found[slug].add(key.provider)
+        provider = PROVIDERS[key.provider]
+        if key.enabled and key.tested and provider.wire in WIRES_SERVED["chat"]:
+            for slug in catalog.slugs(provider, discovered=key.discovered, deployments=key.deployments):
+                found[slug].add(provider.slug)
     return {slug: sorted(found[slug]) for slug in sorted(found)}
 
 

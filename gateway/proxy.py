@@ -208,7 +208,7 @@ def no_candidate(model: str, caller: Caller, left_out: Sequence[LeftOut]) -> Ref
         return Refusal(404, "no_provider_key", message, param="model")
     near = catalog.nearest(model, list(reachable(caller.tenant)))
     names = f" Did you mean {', '.join(near)}?" if near else ""
-    reasons = " ".join(f"{title(left)}: {left.reason.rstrip('.')}." for left in left_out[:MOST_NAMED])
+    reasons = " ".join(f"{title(left)} {left.reason}." for left in left_out[:MOST_NAMED])
     return Refusal(404, "model_not_found", f"No key can serve the model {model}.{names} {reasons}", param="model")
 
 

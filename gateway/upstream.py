@@ -228,9 +228,7 @@ def told_in_stream(answer: Answer, sending: Sending, data: bytes) -> Failure:
 
 
 def classified(sending: Sending, status: int | None, headers: Mapping[str, str], body: bytes) -> ErrorClass:
-    candidate = sending.candidate
-    certain = candidate.native_model in candidate.key.discovered
-    return classify(sending.provider, status, headers, body, certain=certain)
+    return classify(sending.provider, status, headers, body, certain=sending.candidate.certain)
 
 
 def broken(answer: Answer, reason: str) -> Failure:
