@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from orgs import actions, setup
 from orgs.actions import Actor, AlreadySetUp
@@ -20,12 +20,14 @@ from orgs.models import Membership, Organization, User
 YEAR = 365 * 24 * 60 * 60
 
 
+@require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """The person's organization, or the list where there is a choice."""
     organizations = Organization.objects.for_user(request.user)[:2]
     return redirect("overview", organizations[0].slug) if len(organizations) == 1 else redirect("org_list")
 
 
+@require_safe
 def org_list(request: HttpRequest) -> HttpResponse:
     memberships = Membership.objects.of(request.user)
     return render(request, "orgs/list.html", {"memberships": memberships, "page": "orgs"})

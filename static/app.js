@@ -131,7 +131,7 @@
     input.value && input.value !== input.dataset.typed ? `Type ${input.dataset.typed} exactly as shown.` : ""));
 
   const prepare = root => {
-    all("[data-show], [data-scripted]", root).forEach(part => part.hidden = false);
+    all("[data-show], [data-fill], [data-scripted]", root).forEach(part => part.hidden = false);
     all("[data-code]", root).forEach(editor);
     all("[data-filter]", root).forEach(picker);
     all("[data-chart]", root).forEach(chart);

@@ -1,0 +1,183 @@
+"""Who may open what: one table of every address, so that a new one cannot be added without saying who it is for."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from keys.actions import add_key, issue_client_key
+from keys.providers import Credential
+from orgs.actions import Actor
+from orgs.models import Organization, User
+
+pytestmark = pytest.mark.django_db
+
+PEOPLE = ("anonymous", "charlie", "bob", "alice", "sam")  # nobody, another's owner, a member, an owner, staff
+
+# What each of PEOPLE gets for GET and for an empty POST. 302 for anonymous is the way to the sign-in page.
+OWN = "302 200 200 200 200"  # a page of one's own account or a list of one's own things
+AGAIN = "302 302 302 302 302"  # first confirm that it is you
+NO_GET = "302 405 405 405 405"
+MEMBERS = "302 404 200 200 404"
+OWNERS = "302 404 403 200 404"
+TABLE = {
+    "home": (AGAIN, NO_GET),
+    "setup": ("410 410 410 410 410", "410 410 410 410 410"),
+    "org_list": (OWN, NO_GET),
+    "org_new": (OWN, "302 422 422 422 422"),
+    "theme": (NO_GET, AGAIN),
+    # Signing in
+    "account_login": ("200 302 302 302 302", "200 302 302 302 302"),
+    "account_signup": ("200 302 302 302 302", "200 302 302 302 302"),
+    "account_inactive": ("200 200 200 200 200", "405 405 405 405 405"),
+    "account_logout": ("302 200 200 200 200", AGAIN),
+    "account_reauthenticate": (OWN, OWN),
+    "mfa_authenticate": (AGAIN, AGAIN),
+    "mfa_reauthenticate": (AGAIN, AGAIN),
+    "mfa_login_webauthn": (AGAIN, AGAIN),
+    "mfa_reauthenticate_webauthn": (AGAIN, AGAIN),
+    "account_reset_password": ("200 200 200 200 200", "200 200 200 200 200"),
+    "account_reset_password_done": ("200 200 200 200 200", "405 405 405 405 405"),
+    "account_reset_password_from_key": ("200 200 200 200 200", "200 200 200 200 200"),
+    "account_reset_password_from_key_done": ("200 200 200 200 200", "405 405 405 405 405"),
+    # One's own account
+    "account": (OWN, "302 422 422 422 422"),
+    "account_change_password": (OWN, OWN),
+    "account_set_password": (AGAIN, AGAIN),
+    "usersessions_list": (OWN, AGAIN),
+    "mfa_index": (OWN, NO_GET),
+    "mfa_activate_totp": (AGAIN, AGAIN),
+    "mfa_deactivate_totp": ("302 404 404 404 404", "302 404 404 404 404"),
+    "mfa_view_recovery_codes": ("302 404 404 404 404", NO_GET),
+    "mfa_generate_recovery_codes": (AGAIN, AGAIN),
+    "mfa_download_recovery_codes": ("302 404 404 404 404", "302 404 404 404 404"),
+    "mfa_list_webauthn": (OWN, NO_GET),
+    "mfa_add_webauthn": (AGAIN, AGAIN),
+    "mfa_edit_webauthn": (AGAIN, AGAIN),
+    "mfa_remove_webauthn": (AGAIN, AGAIN),
+    # An organization
+    "overview": (MEMBERS, NO_GET),
+    "provider_key_list": (MEMBERS, NO_GET),
+    "provider_picker": (OWNERS, NO_GET),
+    "provider_key_add": (OWNERS, "302 404 403 422 404"),
+    "provider_key": (MEMBERS, NO_GET),
+    "provider_key_remove": (OWNERS, "302 404 403 422 404"),
+    "provider_key_disable": (OWNERS, "302 404 403 302 404"),
+    "provider_key_enable": (NO_GET, "302 404 403 302 404"),
+    "provider_key_test": (NO_GET, "302 404 403 302 404"),
+    "client_key_list": (OWNERS, NO_GET),
+    "client_key_new": (OWNERS, "302 404 403 422 404"),
+    "client_key_revoke": (OWNERS, "302 404 403 302 404"),
+    "usage": (MEMBERS, NO_GET),
+    "usage_csv": (MEMBERS, NO_GET),
+}
+STAFF = "302 302 302 302 200"  # every address under /staff/ has one door; signing in there is the product's own page
+
+
+@pytest.fixture
+def world(acme: Organization, globex: Organization, alice: User, charlie: User, settings: Any) -> SimpleNamespace:
+    """Acme and Globex with a key of each kind, and providers that cannot be reached."""
+    settings.UPSTREAM_OVERRIDES = {"openai": "http://127.0.0.1:9"}
+
+    def furnish(organization: Organization, owner: User) -> dict[str, uuid.UUID]:
+        by = Actor(label=owner.name, user=owner)
+        credential = Credential(secret={"api_key": "sk-proj-not-a-real-key-0000"}, public={}, hint="sk-…0000")
+        fields: dict[str, Any] = {"organization": organization, "name": "Main", "by": by}
+        provider_key = add_key(provider="openai", credential=credential, test=None, **fields)
+        return {"provider": provider_key.pk, "client": issue_client_key(**fields)[0].pk}
+
+    return SimpleNamespace(acme=furnish(acme, alice), globex=furnish(globex, charlie))
+
+
+@pytest.fixture
+def clients(alice: User, bob: User, charlie: User, sam: User, client_of: Callable[[User], Client]) -> dict[str, Client]:
+    people = {"charlie": charlie, "bob": bob, "alice": alice, "sam": sam}
+    return {"anonymous": Client()} | {name: client_of(user) for name, user in people.items()}
+
+
+def addresses(resolver: URLResolver, parts: frozenset[str] = frozenset()) -> Iterator[tuple[str, frozenset[str]]]:
+    """Every address as its name and the names of its parts. The staff console's are tested below."""
+    for entry in resolver.url_patterns:
+        whole = parts | entry.pattern.regex.groupindex.keys()
+        if isinstance(entry, URLPattern):
+            yield str(entry.name), whole
+        elif entry.namespace != "admin":
+            yield from addresses(entry, whole)
+
+
+ADDRESSES = dict(addresses(get_resolver()))
+
+
+def address(name: str, org_slug: str, keys: dict[str, uuid.UUID]) -> str:
+    """The address with something real in each of its places."""
+    pk: Any = keys["client" if name.startswith("client_key") else "provider"] if name.startswith(("client", "provider")) else 1
+    values = {"org_slug": org_slug, "pk": pk, "provider": "openai", "token": "x", "uidb36": "1", "key": "x"}
+    return reverse(name, kwargs={part: values[part] for part in ADDRESSES[name]})
+
+
+def test_every_address_has_a_row() -> None:
+    assert set(ADDRESSES) == set(TABLE)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_table_holds(name: str, world: SimpleNamespace, clients: dict[str, Client]) -> None:
+    def statuses(method: str) -> str:
+        found = []
+        for person in PEOPLE:
+            with transaction.atomic():
+                found.append(str(getattr(clients[person], method)(address(name, "acme", world.acme)).status_code))
+                transaction.set_rollback(True)
+        return " ".join(found)
+
+    assert (statuses("get"), statuses("post")) == TABLE[name]
+
+
+@pytest.mark.parametrize(
+    "path", ["", "orgs/user/", "orgs/organization/", "orgs/auditevent/", "auth/group/", "jsi18n/", "nowhere/"]
+)
+def test_the_staff_console_is_for_staff(path: str, clients: dict[str, Client], sam: User) -> None:
+    User.objects.filter(pk=sam.pk).update(is_superuser=True)
+    expected = STAFF.replace("200", "404") if path == "nowhere/" else STAFF
+    assert " ".join(str(clients[person].get(f"/staff/{path}").status_code) for person in PEOPLE) == expected
+
+
+def test_the_staff_console_has_no_sign_in_of_its_own(clients: dict[str, Client]) -> None:
+    assert clients["anonymous"].get("/staff/login/")["Location"].startswith("/signin/")
+    assert clients["alice"].get("/staff/login/").status_code == 403
+
+
+@pytest.mark.parametrize("name", [name for name, parts in ADDRESSES.items() if "org_slug" in parts])
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_anothers_organization_answers_like_a_missing_one(
+    name: str, method: str, world: SimpleNamespace, clients: dict[str, Client]
+) -> None:
+    foreign = getattr(clients["alice"], method)(address(name, "globex", world.globex))
+    missing = getattr(clients["alice"], method)(address(name, "nowhere", world.globex))
+    assert foreign.status_code in (404, 405)
+    assert (foreign.status_code, foreign.content, dict(foreign.items())) == (
+        missing.status_code,
+        missing.content,
+        dict(missing.items()),
+    )
+    assert not foreign.cookies
+
+
+@pytest.mark.parametrize("name", [name for name, parts in ADDRESSES.items() if {"org_slug", "pk"} <= parts])
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_anothers_key_answers_like_a_missing_one(
+    name: str, method: str, world: SimpleNamespace, clients: dict[str, Client]
+) -> None:
+    nothing = dict.fromkeys(world.globex, uuid.uuid4())
+    foreign = getattr(clients["alice"], method)(address(name, "acme", world.globex))
+    missing = getattr(clients["alice"], method)(address(name, "acme", nothing))
+    assert foreign.status_code in (404, 405)
+    assert (foreign.status_code, foreign.content, dict(foreign.items())) == (
+        missing.status_code,
+        missing.content,
+        dict(missing.items()),
+    )

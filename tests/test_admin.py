@@ -1,0 +1,86 @@
+"""The staff console: metadata only, mostly to be read."""
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from orgs.actions import Actor, create_organization
+from orgs.models import AuditEvent, Membership, Organization, User
+
+
+@pytest.fixture
+def staff(sam: User, client_of: Callable[[User], Client]) -> Client:
+    User.objects.filter(pk=sam.pk).update(is_superuser=True)
+    return client_of(sam)
+
+
+def test_only_what_holds_no_secret_is_there() -> None:
+    assert sorted(model._meta.label for model in admin.site._registry) == [
+        "auth.Group",
+        "orgs.AuditEvent",
+        "orgs.Membership",
+        "orgs.Organization",
+        "orgs.User",
+    ]
+
+
+def test_every_page_says_that_it_is_the_staff_console(staff: Client, acme: Organization) -> None:
+    create_organization(name="Third", owner=acme.memberships.first().user, by=Actor(label="Alice"))
+    for model in (User, Organization, Membership, AuditEvent):
+        name = f"admin:orgs_{model._meta.model_name}"
+        for address in (reverse(f"{name}_changelist"), reverse(f"{name}_change", args=[model.objects.first().pk])):
+            page = staff.get(address)
+            assert page.status_code == 200
+            assert b"You are in the staff console" in page.content
+
+
+@pytest.mark.parametrize("model", [Organization, Membership, AuditEvent])
+def test_what_happened_cannot_be_changed_even_by_a_superuser(model: type, staff: Client, acme: Organization, alice: User) -> None:
+    create_organization(name="Third", owner=alice, by=Actor(label="Alice"))
+    name, pk = f"admin:orgs_{model._meta.model_name}", model.objects.first().pk
+    assert staff.get(reverse(f"{name}_add")).status_code == 403
+    assert staff.post(reverse(f"{name}_change", args=[pk]), {"name": "Other"}).status_code == 403
+    assert staff.post(reverse(f"{name}_delete", args=[pk]), {"post": "yes"}).status_code == 403
+    assert model.objects.filter(pk=pk).exists()
+
+
+def test_no_password_hash_is_shown_or_taken(staff: Client, alice: User) -> None:
+    address = reverse("admin:orgs_user_change", args=[alice.pk])
+    page = staff.get(address).content.decode()
+    assert alice.password not in page
+    assert "password" not in page.split("</nav>")[-1]
+    staff.post(address, {"name": "Alice B", "is_active": "on", "password": "x", "email": "eve@example.com"})
+    before = alice.password
+    alice.refresh_from_db()
+    assert (alice.name, alice.email, alice.password) == ("Alice B", "alice@example.com", before)
+
+
+def test_a_change_is_written_down_by_the_names_of_the_fields(staff: Client, alice: User) -> None:
+    staff.post(reverse("admin:orgs_user_change", args=[alice.pk]), {"name": "Alice"})
+    alice.refresh_from_db()
+    assert not alice.is_active
+    assert LogEntry.objects.get().get_change_message() == "Changed Is active."
+
+
+def test_nobody_is_added_or_deleted_here(staff: Client, alice: User) -> None:
+    assert staff.get(reverse("admin:orgs_user_add")).status_code == 403
+    assert staff.post(reverse("admin:orgs_user_delete", args=[alice.pk]), {"post": "yes"}).status_code == 403
+
+
+def test_staff_who_may_change_people_cannot_make_themselves_superusers(sam: User, client_of: Callable[[User], Client]) -> None:
+    sam.user_permissions.set(Permission.objects.filter(codename__in=["view_user", "change_user"]))
+    fields = {"name": "Sam", "is_active": "on", "is_staff": "on", "is_superuser": "on"}
+    assert client_of(sam).post(reverse("admin:orgs_user_change", args=[sam.pk]), fields).status_code == 302
+    sam.refresh_from_db()
+    assert not sam.is_superuser
+
+
+def test_staff_without_permissions_see_nothing(sam: User, acme: Organization, client_of: Callable[[User], Client]) -> None:
+    client = client_of(sam)
+    assert b"Organizations" not in client.get("/staff/").content
+    assert client.get(reverse("admin:orgs_organization_changelist")).status_code == 403
