@@ -1,9 +1,9 @@
 """The only way out: every request to a provider goes through here.
 
-An address that an owner typed is guarded: only https on port 443, every address its name
-resolves to must be public, and the connection goes to the addresses that were checked. What the operator allowed in
-EGRESS_ALLOW or set in UPSTREAM_OVERRIDES is exempt. Redirects are never followed: a 3xx is an answer like any other.
-Proxies and netrc of the environment are ignored, cookies are not kept, bytes are not decompressed.
+An address that an owner typed is guarded: only https on port 443, every address its name resolves to must be public,
+and the connection goes to the addresses that were checked. What the operator allowed in EGRESS_ALLOW or set in
+UPSTREAM_OVERRIDES is exempt. Redirects are never followed: a 3xx is an answer like any other. Proxies and netrc of the
+environment are ignored, cookies are not kept, bytes are not decompressed.
 """
 
 import asyncio
