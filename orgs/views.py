@@ -5,7 +5,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_post_parameters
@@ -34,8 +34,8 @@ def org_list(request: HttpRequest) -> HttpResponse:
 
 
 def org_new(request: HttpRequest) -> HttpResponse:
-    form = OrganizationForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
+    form = OrganizationForm(sent(request))
+    if form.is_valid():
         organization = actions.create_organization(name=form.cleaned_data["name"], owner=request.user, by=Actor.of(request))
         return redirect("overview", organization.slug)
     return render(request, "orgs/new.html", {"form": form, "page": "orgs"}, status=answer(form))
@@ -49,8 +49,8 @@ def first_owner(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "orgs/set_up_already.html", status=410)
     if not setup.is_valid(token):
         return render(request, "orgs/set_up_stale.html", status=404)
-    form = SetupForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
+    form = SetupForm(sent(request))
+    if form.is_valid():
         try:
             user, organization = actions.set_up_first_owner(**form.cleaned_data)
         except AlreadySetUp:
@@ -61,8 +61,8 @@ def first_owner(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def account(request: HttpRequest) -> HttpResponse:
-    form = ProfileForm(request.POST or None, instance=User.objects.get(pk=request.user.pk))
-    if request.method == "POST" and form.is_valid():
+    form = ProfileForm(sent(request), instance=User.objects.get(pk=request.user.pk))
+    if form.is_valid():
         form.save()
         messages.success(request, "Your name is saved.")
         return redirect("account")
@@ -100,6 +100,11 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 def form_too_old(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Django's CSRF check refused the form: mostly a page from before the last sign-in."""
     return render(request, "403_csrf.html", status=403)
+
+
+def sent(request: HttpRequest) -> QueryDict | None:
+    """What a form is bound to: an empty POST is a form sent empty."""
+    return request.POST if request.method == "POST" else None
 
 
 def answer(form: OrganizationForm | ProfileForm | SetupForm) -> int:
