@@ -1,0 +1,76 @@
+"""What a usage page is asked for. The URL is the state: it is read here, and links to other states are made here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlencode
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from usage import periods
+from usage.periods import Period
+
+COLUMNS = {"provider": "provider", "key": "provider_key_id", "model": "model", "client": "client_key_id"}
+HOURLY = {"provider", "model"}  # what hourly figures are kept by
+MEASURES = ("requests", "tokens", "cost", "errors")
+SORTS = ("requests", "in", "out", "errors", "latency", "cost")
+NOBODY = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A checked URL. `filters` maps COLUMNS to values; `notice` says where less is shown than was asked for."""
+
+    params: Mapping[str, str]
+    period: Period
+    by: str
+    measure: str
+    sort: str
+    filters: Mapping[str, str | UUID]
+    notice: str = ""
+
+    def link(self, **changes: str) -> str:
+        """The query string of this state with some parameters changed; an empty value takes one away."""
+        if changes.get("range"):
+            changes |= {"from": "", "to": ""}
+        return "?" + urlencode({name: value for name, value in {**self.params, **changes}.items() if value})
+
+
+def read(params: Mapping[str, str], local: ZoneInfo, now: datetime) -> Query:
+    """Read a URL's parameters. What makes no sense falls back to the default; an id that makes none matches nothing."""
+    filters = {name: _value(name, params[name]) for name in COLUMNS if params.get(name)}
+    by = _choice(params.get("by"), tuple(COLUMNS))
+    asked = periods.read_dates(params)
+    name = params.get("range") if params.get("range") in periods.RANGES else periods.DEFAULT
+    hourly = {by, *filters} <= HOURLY
+    return Query(
+        params={key: params[key] for key in ("range", "from", "to", "by", "m", "sort", *COLUMNS) if params.get(key)},
+        period=periods.of_dates(*asked, local) if asked else periods.of_range(name, local, now, hourly=hourly),
+        by=by,
+        measure=_choice(params.get("m"), MEASURES),
+        sort=_choice(params.get("sort"), SORTS),
+        filters=filters,
+        notice=_notice(asked, name, hourly),
+    )
+
+
+def _notice(asked: tuple | None, name: str, hourly: bool) -> str:
+    if asked and abs(asked[1] - asked[0]).days >= periods.LONGEST:
+        return f"This period is too long to show at once. Showing the last {periods.LONGEST} days of it."
+    if not asked and name == "24h" and not hourly:
+        return "There are no hourly figures for single keys. Showing days."
+    return ""
+
+
+def _choice(value: str | None, choices: tuple[str, ...]) -> str:
+    """One of the choices; the first stands in for anything else."""
+    return value if value in choices else choices[0]
+
+
+def _value(name: str, text: str) -> str | UUID:
+    if not COLUMNS[name].endswith("_id"):
+        return text[:200].replace("\0", "")
+    try:
+        return UUID(text)
+    except ValueError:
+        return NOBODY

@@ -1,0 +1,228 @@
+"""Sums of usage over a period. The database adds up rollups, in the same number of queries however many there are."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from datetime import date, datetime
+from itertools import groupby
+from operator import itemgetter
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Case, F, Max, Sum, Value, When
+
+from keys.models import ClientKey, ProviderKey
+from keys.providers import PROVIDERS
+from orgs.models import Organization
+from usage import latency
+from usage.ingest import MEASURES
+from usage.models import DailyRollup, HourlyRollup, Outcome, UsageEvent, UsageRollup
+from usage.periods import Period
+from usage.queries import COLUMNS, Query
+
+SERIES = 6  # named in a chart; the rest is Other
+OTHER = ""
+MODELS_OFFERED = 50
+
+type Item = str | UUID
+
+
+@dataclass(slots=True)
+class Totals:
+    """Sums over some rollups. An attempt that a later one rescued is `absorbed` and no request; it may have cost something."""
+
+    requests: int = 0
+    errors: int = 0
+    cancelled: int = 0
+    absorbed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    reasoning_tokens: int = 0
+    unpriced: int = 0
+    estimated: int = 0
+    cost_microusd: int = 0
+    latencies: list[int] = field(default_factory=lambda: [0] * len(latency.COLUMNS))
+
+    def count(self, outcome: str, sums: Iterable[int]) -> "Totals":
+        """Add one rollup, given as its outcome and the sums of MEASURES. Latency counts for answers only."""
+        attempts, tokens_in, tokens_out, cached, reasoning, unpriced, estimated, cost, *latencies = map(int, sums)
+        self.input_tokens += tokens_in
+        self.output_tokens += tokens_out
+        self.cached_input_tokens += cached
+        self.reasoning_tokens += reasoning
+        self.unpriced += unpriced
+        self.estimated += estimated
+        self.cost_microusd += cost
+        if outcome == Outcome.ABSORBED:
+            self.absorbed += attempts
+            return self
+        self.requests += attempts
+        self.errors += attempts if outcome == Outcome.ERROR else 0
+        self.cancelled += attempts if outcome == Outcome.CANCELLED else 0
+        if outcome == Outcome.OK:
+            self.latencies = [one + more for one, more in zip(self.latencies, latencies, strict=True)]
+        return self
+
+    def add(self, other: "Totals") -> None:
+        for measure in fields(self):
+            mine, more = getattr(self, measure.name), getattr(other, measure.name)
+            both = [one + two for one, two in zip(mine, more, strict=True)] if isinstance(mine, list) else mine + more
+            setattr(self, measure.name, both)
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    @property
+    def error_share(self) -> float:
+        return self.errors / self.requests if self.requests else 0.0
+
+    @property
+    def median(self) -> int | None:
+        return latency.percentile(self.latencies, 0.5)
+
+    @property
+    def p95(self) -> int | None:
+        return latency.percentile(self.latencies, 0.95)
+
+
+MEASURE: dict[str, Callable[[Totals], int]] = {
+    "requests": lambda totals: totals.requests,
+    "tokens": lambda totals: totals.tokens,
+    "cost": lambda totals: totals.cost_microusd,
+    "errors": lambda totals: totals.errors,
+}
+SORT: dict[str, Callable[[Totals], int]] = {
+    "requests": lambda totals: -totals.requests,
+    "in": lambda totals: -totals.input_tokens,
+    "out": lambda totals: -totals.output_tokens,
+    "errors": lambda totals: -totals.errors,
+    "latency": lambda totals: -(totals.median or 0),
+    "cost": lambda totals: -totals.cost_microusd,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What items are called. Keys keep their name after they are removed or revoked."""
+
+    keys: dict[UUID, tuple[str, str]]  # provider slug and name
+    clients: dict[UUID, str]
+
+    def of(self, by: str, item: Item) -> str:
+        if by == "provider":
+            return PROVIDERS[item].label if item in PROVIDERS else str(item)
+        if by == "key":
+            slug, name = self.keys.get(item, ("", "Deleted key"))
+            return f"{self.of('provider', slug)} {name}".strip()
+        return self.clients.get(item, "Deleted key") if by == "client" else str(item)
+
+    def provider_of(self, by: str, item: Item) -> str:
+        """The slug of the provider that an item belongs to, if it belongs to one."""
+        return str(item) if by == "provider" else self.keys.get(item, ("", ""))[0] if by == "key" else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`items` is sorted as asked. `series` names the columns of `buckets`; OTHER stands for all that have none."""
+
+    query: Query
+    total: Totals
+    before: Totals
+    items: list[tuple[Item, Totals]]
+    series: list[Item]
+    buckets: list[tuple[date, list[int]]]
+    names: Names
+    models: list[str]
+    last_request: datetime | None
+
+
+def report(organization: Organization, query: Query) -> Report:
+    """All that the usage page shows, in seven queries."""
+    names = names_of(organization)
+    asked = _rows(organization, query, query.period)
+    items, total = _by_item(asked, COLUMNS[query.by])
+    series = _series(items, MEASURE[query.measure])
+    return Report(
+        query=query,
+        total=total,
+        before=_total(_rows(organization, query, query.period.before())),
+        items=sorted(items.items(), key=lambda each: (SORT[query.sort](each[1]), names.of(query.by, each[0]).casefold())),
+        series=series,
+        buckets=_buckets(asked, query, series),
+        names=names,
+        models=_models(organization, query.period),
+        last_request=UsageEvent.objects.filter(organization=organization).aggregate(last=Max("started_at"))["last"],
+    )
+
+
+def lines(organization: Organization, query: Query) -> Iterator[tuple[date, Item, Totals]]:
+    """Totals of each bucket and item, read from the database as they are asked for."""
+    when, column = _bucket(query.period), COLUMNS[query.by]
+    rows = _rows(organization, query, query.period).order_by(when, column).values_list(when, column, "outcome", *_sums())
+    for (bucket, item), group in groupby(rows.iterator(chunk_size=2000), key=itemgetter(0, 1)):
+        totals = Totals()
+        for _, _, outcome, *sums in group:
+            totals.count(outcome, sums)
+        yield bucket, item, totals
+
+
+def names_of(organization: Organization) -> Names:
+    keys = ProviderKey.objects.filter(organization=organization).values_list("id", "provider", "name")
+    clients = ClientKey.objects.filter(organization=organization).values_list("id", "name")
+    return Names({key: (provider, name) for key, provider, name in keys}, dict(clients))
+
+
+def _rows(organization: Organization, query: Query, period: Period) -> models.QuerySet[UsageRollup]:
+    chosen = {COLUMNS[name]: value for name, value in query.filters.items()}
+    return _of_period(organization, period).filter(**chosen)
+
+
+def _of_period(organization: Organization, period: Period) -> models.QuerySet[UsageRollup]:
+    rollup = HourlyRollup if period.hourly else DailyRollup
+    return rollup.objects.filter(organization=organization, **{f"{_bucket(period)}__range": (period.first, period.last)})
+
+
+def _bucket(period: Period) -> str:
+    return "hour" if period.hourly else "day"
+
+
+def _sums() -> list[Sum]:
+    return [Sum(name) for name in MEASURES]
+
+
+def _by_item(rows: models.QuerySet[UsageRollup], column: str) -> tuple[dict[Item, Totals], Totals]:
+    items: defaultdict[Item, Totals] = defaultdict(Totals)
+    total = Totals()
+    for item, outcome, *sums in rows.values_list(column, "outcome", *_sums()):
+        items[item].count(outcome, sums)
+        total.count(outcome, sums)
+    return items, total
+
+
+def _total(rows: models.QuerySet[UsageRollup]) -> Totals:
+    total = Totals()
+    for outcome, *sums in rows.values_list("outcome", *_sums()):
+        total.count(outcome, sums)
+    return total
+
+
+def _series(items: dict[Item, Totals], measure: Callable[[Totals], int]) -> list[Item]:
+    """The largest items, then OTHER if there are more."""
+    largest = sorted(items, key=lambda item: (-measure(items[item]), str(item)))
+    return [*largest[:SERIES], OTHER] if len(largest) > SERIES else largest
+
+
+def _buckets(rows: models.QuerySet[UsageRollup], query: Query, series: list[Item]) -> list[tuple[date, list[int]]]:
+    """The measure of each series in each bucket, empty ones too. The database adds up what is not named."""
+    when, column, measure = _bucket(query.period), COLUMNS[query.by], MEASURE[query.measure]
+    item = Case(When(**{f"{column}__in": [each for each in series if each != OTHER]}, then=F(column)), default=Value(None))
+    cells: defaultdict[tuple[date, Item], Totals] = defaultdict(Totals)
+    for bucket, name, outcome, *sums in rows.annotate(item=item).values_list(when, "item", "outcome", *_sums()):
+        cells[bucket, name or OTHER].count(outcome, sums)
+    return [(bucket, [measure(cells[bucket, name]) for name in series]) for bucket in query.period.buckets()]
+
+
+def _models(organization: Organization, period: Period) -> list[str]:
+    return list(_of_period(organization, period).order_by("model").values_list("model", flat=True).distinct()[:MODELS_OFFERED])

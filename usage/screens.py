@@ -1,0 +1,269 @@
+"""A report as the usage page shows it: every figure already in words, every link already made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from keys.providers import Provider
+from usage import figures
+from usage.figures import counted, dollars, percent, seconds, short, whole
+from usage.links import BY, MEASURES, tile_of
+from usage.periods import Period
+from usage.reports import MEASURE, OTHER, Item, Report, Totals
+
+ROWS_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """One of the five numbers. `tone` is up or dn where the change is good or bad."""
+
+    name: str
+    value: str
+    change: str
+    words: str
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the breakdown."""
+
+    name: str
+    requests: str
+    tokens_in: str
+    tokens_out: str
+    errors: str
+    rescued: str
+    latency: str
+    cost: str
+    url: str = ""
+    tile: Provider | None = None
+    share: float = 0.0
+    share_text: str = ""
+    series: int = 7
+    worse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Columns for the `bars` tag, with the words around them and the same numbers as a table."""
+
+    title: str
+    days: list[tuple[str, list[int]]]
+    top: int
+    y: list[str]
+    x: list[str]
+    legend: list[tuple[int, str]]
+    table: list[tuple[str, list[str], str]]
+    bucket: str
+
+    @property
+    def last(self) -> str:
+        label, _, total = self.table[-1]
+        return f"{label}, {total}"
+
+    @property
+    def few_marks(self) -> list[str]:
+        """Top, middle and bottom, for a low chart."""
+        return self.y[::2]
+
+
+def subtitle(report: Report, now: datetime) -> str:
+    """The period in words, its time zone, and how old the last request is."""
+    period, year = report.query.period, now.astimezone(report.query.period.zone).year
+    where = figures.zone_name(period.zone)
+    if period.hourly:
+        words = f"The last 24 hours, in {where}."
+    elif period.first == period.last:
+        words = f"{figures.day(period.last, year)}, in {where}."
+    else:
+        words = f"{figures.day(period.first, year)} to {figures.day(period.last, year)}, in {where}."
+    last = report.last_request
+    return f"{words} Last request {figures.since(last, now, period.zone)}." if last else words
+
+
+def stats(report: Report) -> list[Stat]:
+    now, before = report.total, report.before
+    span = _span(report.query.period)
+    return [
+        _change("Requests", whole(now.requests), now.requests, before.requests, span),
+        Stat("Tokens", short(now.tokens), "", _token_words(now)),
+        Stat("Estimated cost", _cost(now), "", _cost_words(now)),
+        _errors(now, before),
+        Stat(
+            "Median latency", seconds(now.median), "", f"{seconds(now.p95)} at the 95th percentile" if now.p95 else "No answers"
+        ),
+    ]
+
+
+def _span(period: Period) -> str:
+    if period.hourly:
+        return "the 24 hours before"
+    return f"the {period.length} days before" if period.length > 1 else "the day before"
+
+
+def _change(name: str, value: str, now: int, before: int, span: str) -> Stat:
+    if not before:
+        return Stat(name, value, "", f"None in {span}")
+    if now == before:
+        return Stat(name, value, "", f"As many as in {span}")
+    change = abs(now - before) / before
+    return Stat(name, value, percent(change) if change < 10 else f"{now / before:.0f} times", _than(now > before, change, span))
+
+
+def _than(more: bool, change: float, span: str) -> str:
+    return f"as many as in {span}" if change >= 10 else f"{'more' if more else 'fewer'} than in {span}"
+
+
+def _token_words(totals: Totals) -> str:
+    words = f"{short(totals.output_tokens)} of them output"
+    return f"{words}, {counted(totals.estimated, 'request')} estimated" if totals.estimated else words
+
+
+def _cost(totals: Totals) -> str:
+    """Unknown stays unknown: a sum of nothing but unpriced attempts is no $0.00."""
+    unknown = totals.unpriced and not totals.cost_microusd
+    return figures.NONE if unknown else dollars(totals.cost_microusd)
+
+
+def _cost_words(totals: Totals) -> str:
+    if not totals.unpriced:
+        return "From list prices. Your invoices decide."
+    if not totals.cost_microusd:
+        return "No price known."
+    return f"No price known for {counted(totals.unpriced, 'request')}. Your invoices decide."
+
+
+def _latency(totals: Totals) -> Stat:
+    words = "No answers" if totals.p95 is None else f"{seconds(totals.p95)} at the 95th percentile"
+    return Stat("Median latency", seconds(totals.median), "", words)
+
+
+def _errors(now: Totals, before: Totals) -> Stat:
+    value = percent(now.error_share)
+    rescued = f"{counted(now.absorbed, 'more failure')} rescued by another key." if now.absorbed else ""
+    points = round((now.error_share - before.error_share) * 100, 1)
+    if not before.requests or not points:
+        return Stat("Errors", value, "", rescued or counted(now.errors, "failed request"))
+    tone, words = ("dn", "worse") if points > 0 else ("up", "better")
+    return Stat("Errors", value, f"{abs(points)} points", f"{words}. {rescued}".strip(), tone)
+
+
+def chart(report: Report) -> Chart:
+    query, zone = report.query, report.query.period.zone
+    write: Callable[[int], str] = dollars if query.measure == "cost" else whole
+    top, *rest = figures.scale(max((sum(values) for _, values in report.buckets), default=0))
+    labels = [figures.axis(bucket, zone) for bucket, _ in report.buckets]
+    per = "hour" if query.period.hourly else "day"
+    return Chart(
+        title=f"{MEASURES[query.measure]} per {per} by {BY[query.by].lower()}",
+        days=[(label, values) for label, (_, values) in zip(labels, report.buckets, strict=True)],
+        top=top,
+        y=[dollars(mark) if query.measure == "cost" else short(mark) for mark in (top, *rest)],
+        x=_spread(labels),
+        legend=[(number, _series_name(report, item)) for number, item in enumerate(report.series, 1)],
+        table=[
+            (figures.row(bucket, zone), [write(value) for value in values], write(sum(values)))
+            for bucket, values in report.buckets
+        ],
+        bucket=per.capitalize(),
+    )
+
+
+def _spread(labels: list[str]) -> list[str]:
+    """At most seven labels, evenly spread, the first and the last among them."""
+    if len(labels) <= 7:
+        return labels
+    return [labels[round(place * (len(labels) - 1) / 4)] for place in range(5)]
+
+
+def _series_name(report: Report, item: Item) -> str:
+    return "Other" if item == OTHER else report.names.of(report.query.by, item)
+
+
+def rows(report: Report) -> list[Row]:
+    """The breakdown; what is beyond the rows that are shown stands in one last row, so that the sum stays the total."""
+    shown = [_item_row(report, item, totals) for item, totals in report.items[:ROWS_SHOWN]]
+    rest = [totals for _, totals in report.items[ROWS_SHOWN:]]
+    if not rest:
+        return shown
+    others = Totals()
+    for totals in rest:
+        others.add(totals)
+    return [*shown, _row(f"{len(rest):,} others, in the CSV", others, share=_share(report, others))]
+
+
+def foot(report: Report) -> Row:
+    return _row(f"All {BY[report.query.by].lower()}s", report.total)
+
+
+def _item_row(report: Report, item: Item, totals: Totals) -> Row:
+    by = report.query.by
+    series = report.series.index(item) + 1 if item in report.series else 7
+    row = _row(report.names.of(by, item), totals, share=_share(report, totals), series=series)
+    url = report.query.link(**{by: str(item)})
+    return replace(row, url=url, tile=tile_of(report, by, item), worse=_is_worse(totals, report.total))
+
+
+def _row(name: str, totals: Totals, *, share: float = 0.0, series: int = 7) -> Row:
+    return Row(
+        name=name,
+        requests=whole(totals.requests),
+        tokens_in=short(totals.input_tokens),
+        tokens_out=short(totals.output_tokens),
+        errors=percent(totals.error_share),
+        rescued=f"{whole(totals.absorbed)} rescued" if totals.absorbed else "",
+        latency=seconds(totals.median),
+        cost=_cost(totals),
+        share=share * 100,
+        share_text=percent(share),
+        series=series,
+    )
+
+
+def _share(report: Report, totals: Totals) -> float:
+    """Of the measure that the chart shows."""
+    measure = MEASURE[report.query.measure]
+    whole_sum = measure(report.total)
+    return measure(totals) / whole_sum if whole_sum else 0.0
+
+
+def _is_worse(totals: Totals, total: Totals) -> bool:
+    """Worth a second look: at least ten failures, at twice the share of all."""
+    return totals.errors >= 10 and totals.error_share >= 2 * total.error_share
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """Why there is nothing to show, and the one way on."""
+
+    title: str
+    text: str
+    url: str = ""
+    action: str = ""
+
+
+def empty(report: Report, now: datetime) -> Empty | None:
+    """Told apart: nothing yet, nothing that matches, nothing in this period. None where there is something."""
+    query, last, zone = report.query, report.last_request, report.query.period.zone
+    if report.total.requests or report.total.absorbed:
+        return None
+    if last is None:
+        return Empty(
+            "No requests yet", "Point an app at Keyhold with a client key. Its first request shows up here within a second."
+        )
+    if query.filters:
+        clear = query.link(**dict.fromkeys(query.filters, ""))
+        return Empty("No request matches these filters", "Clear them to see the whole period.", clear, "Clear the filters")
+    day = last.astimezone(zone).date().isoformat()
+    when = f"The last one was {figures.at(last, now, zone)} {figures.zone_name(zone)}."
+    return Empty(
+        f"No requests in {_this(query.period)}", when, query.link(**{"range": "", "from": day, "to": day}), "Show that day"
+    )
+
+
+def _this(period: Period) -> str:
+    if period.hourly:
+        return "these 24 hours"
+    return f"these {period.length} days" if period.length > 1 else "this day"

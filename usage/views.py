@@ -1,0 +1,123 @@
+"""The overview of an organization, its usage page and the same as CSV."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
+from itertools import batched
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+from django.views.decorators.vary import vary_on_headers
+
+from keys.models import ProviderKey
+from keys.providers import PROVIDERS
+from orgs.access import org_view
+from orgs.models import Membership, Organization
+from usage import figures, links, overviews, queries, screens
+from usage.exports import csv_lines
+from usage.periods import zone
+from usage.queries import Query
+from usage.reports import Report, report
+
+COMMON = ("anthropic", "openai", "azure", "bedrock", "vertex", "groq")
+LINES_AT_ONCE = 500
+
+
+@require_safe
+@vary_on_headers("HX-Request")
+@org_view("usage.view_usageevent")
+def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
+    now = timezone.now()
+    query = _query(request, organization, now)
+    template = "usage/usage.html#report" if request.htmx and not request.htmx.history_restore_request else "usage/usage.html"
+    return render(request, template, {"page": "usage", **_screen(report(organization, query), now)})
+
+
+@require_safe
+@org_view("usage.view_usageevent")
+def usage_csv(request: HttpRequest, organization: Organization) -> HttpResponseBase:
+    query = _query(request, organization, timezone.now())
+    parts = ("".join(lines) for lines in batched(csv_lines(organization, query), LINES_AT_ONCE, strict=False))
+    name = f"{organization.slug}-usage-{query.period.first:%Y-%m-%d}-to-{query.period.last:%Y-%m-%d}.csv"
+    return StreamingHttpResponse(
+        _awaited(parts) if isinstance(request, ASGIRequest) else parts,
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "private, no-store"},
+    )
+
+
+@require_safe
+@org_view("orgs.view_organization")
+def overview(request: HttpRequest, organization: Organization) -> HttpResponse:
+    keys = list(ProviderKey.objects.for_org(organization))
+    if not keys:
+        return _first_run(request, organization)
+    now, local = timezone.now(), zone(organization.timezone)
+    week = report(organization, queries.read({"range": "7d"}, local, now))
+    return render(
+        request,
+        "usage/overview.html",
+        {
+            "page": "overview",
+            "today": figures.today(now.astimezone(local)),
+            "attention": overviews.attention(keys),
+            "all_well": overviews.all_well(keys),
+            "stats": [*screens.stats(week)[:4], overviews.working(keys)],
+            "chart": screens.chart(week),
+            "empty": screens.empty(week, now),
+        },
+    )
+
+
+def _first_run(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """Owners get the three steps; members are told whom to ask."""
+    if _may(request, organization, "keys.add_providerkey"):
+        common = [PROVIDERS[slug] for slug in COMMON]
+        context = {"page": "overview", "common": common, "count": len(PROVIDERS), "address": settings.PUBLIC_URL}
+        return render(request, "usage/first_run.html", context)
+    owners = [str(each.user) for each in Membership.objects.for_org(organization).owners().select_related("user")]
+    return render(request, "usage/first_run_member.html", {"page": "overview", "whom": overviews.whom_to_ask(owners)})
+
+
+def _may(request: HttpRequest, organization: Organization, permission: str) -> bool:
+    return request.user.has_perm(permission, organization)
+
+
+def _query(request: HttpRequest, organization: Organization, now: datetime) -> Query:
+    return queries.read(request.GET.dict(), zone(organization.timezone), now)
+
+
+def _screen(shown: Report, now: datetime) -> dict[str, Any]:
+    query = shown.query
+    return {
+        "query": query,
+        "subtitle": screens.subtitle(shown, now),
+        "csv": query.link(),
+        "ranges": links.ranges(query),
+        "first": f"{query.period.first:%Y-%m-%d}",
+        "last": f"{query.period.last:%Y-%m-%d}",
+        "kept": [(name, value) for name, value in query.params.items() if name not in ("range", "from", "to")],
+        "filters": links.filters(shown),
+        "stats": screens.stats(shown),
+        "chart": screens.chart(shown),
+        "measures": links.measures(query),
+        "breakdowns": links.breakdowns(query),
+        "heads": links.heads(query),
+        "item": links.BY[query.by],
+        "caption": f"Usage by {links.BY[query.by].lower()}, sorted by {links.COLUMNS[query.sort].lower()}",
+        "rows": screens.rows(shown),
+        "foot": screens.foot(shown),
+        "empty": screens.empty(shown, now),
+        "clear": query.link(**dict.fromkeys(queries.COLUMNS, "")),
+    }
+
+
+async def _awaited(parts: Iterator[str]) -> AsyncIterator[str]:
+    """The same, for the ASGI server: each part is read in the thread of the request."""
+    while part := await sync_to_async(next)(parts, ""):
+        yield part
