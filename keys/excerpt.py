@@ -6,12 +6,20 @@ from dataclasses import dataclass
 
 DOTS = "••••"
 WIDTH = 120
-# Shown are these names, the values of the open ones, and punctuation. All else is dots, so an unknown field stays hidden.
-OPEN = "model_slug|endpoint_url|model_id|region|type|project_id|client_email"
-CLOSED = "api_key|accessKeyId|secretAccessKey|sessionToken|private_key|private_key_id"
-PARTS = re.compile(
-    rf'("(?:{OPEN})"\s*:\s*"[^"\\\s]*"|"(?:{OPEN}|{CLOSED})"|[\s\[\]{{}}:,]+)|("(?:[^"\\]|\\.)*"?)|[^\s\[\]{{}}:,"]+'
-)
+# Shown are the names of known fields, values that have the form of something public, and punctuation. All else is dots,
+# so what stands in the wrong place stays hidden too. 31 is one less than the shortest key that providers make.
+PUBLIC = {
+    "model_slug": r"[a-z0-9._-]{1,31}/[a-z0-9._:-]{1,60}",
+    "endpoint_url": r"(?:https?://)?[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+(?:/[a-z0-9/._-]*)?",
+    "model_id": r"[\w.-]{1,31}",
+    "region": r"[\w-]{1,31}",
+    "type": r"[a-z_]{1,31}",
+    "project_id": r"[a-z0-9-]{1,31}",
+    "client_email": r"[a-z0-9.-]{1,64}@[a-z0-9.-]{1,80}",
+}
+NAMES = [*PUBLIC, "api_key", "apiKey", "accessKeyId", "secretAccessKey", "sessionToken", "private_key", "private_key_id"]
+PAIRS = "|".join(rf'"{name}"\s*:\s*"{form}"' for name, form in PUBLIC.items())
+PARTS = re.compile(rf"""({PAIRS}|"(?:{"|".join(NAMES)})"|[\s\[\]{{}}:,]+)|("(?:[^"\\]|\\.)*"?)|[^\s\[\]{{}}:,"]+""", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,11 @@ def around(text: str, hits: Collection[int]) -> list[Line]:
 
 def mask(line: str) -> str:
     return PARTS.sub(hide, line.rstrip())[:WIDTH]
+
+
+def is_public(name: str, value: str) -> bool:
+    """Whether the value of a field has the form of what may be shown."""
+    return re.fullmatch(PUBLIC[name], value, re.ASCII) is not None
 
 
 def hide(part: re.Match[str]) -> str:

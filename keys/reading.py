@@ -1,13 +1,12 @@
-"""What was read from an Azure array, for the table under the editor. Never a value of a line that holds a problem."""
+"""What was read from an Azure array, for the table under the editor: nothing that could be a secret or needs fixing."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from keys.excerpt import is_public
 from keys.json_source import JsonError, Source, parse
-
-SHOWN = 60  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +17,10 @@ class Deployment:
     endpoint: str
     model_id: str
     line: int | None
+
+    @property
+    def fix(self) -> str:
+        return f"Fix line {self.line}" if self.line else ""
 
 
 def read_deployments(text: str, faulty: Collection[int]) -> list[Deployment]:
@@ -36,7 +39,8 @@ def read_deployment(source: Source, index: int, lines: range, faulty: Collection
     def shown(name: str) -> str:
         entry: Any = source.value[index]
         value = entry.get(name) if isinstance(entry, dict) else None
-        return value[:SHOWN] if isinstance(value, str) and source.line(index, name) not in faulty else ""
+        fit = isinstance(value, str) and source.line(index, name) not in faulty and is_public(name, value)
+        return str(value) if fit else ""
 
     first = min((line for line in faulty if line in lines), default=None)
     return Deployment(shown("model_slug"), resource(shown("endpoint_url")), shown("model_id"), first)

@@ -53,7 +53,8 @@ def add(request: HttpRequest, organization: Organization, provider: str) -> Http
         if form.is_valid() and not refusal:
             return to_list(request, organization)
     template = "keys/add.html#form" if request.htmx else "keys/add.html"
-    context = {"page": "keys", "form": form, "row": form.provider, "modes": FORMS[form.provider.shape], "refusal": refusal}
+    tabs = [(mode, each.tab) for mode, each in FORMS[form.provider.shape].items()]
+    context = {"page": "keys", "form": form, "row": form.provider, "tabs": tabs, "refusal": refusal}
     return render(request, template, context, status=422 if form.is_bound else 200)
 
 
