@@ -15,7 +15,7 @@ QUOTES = "\"'`“”„‘’«»"
 MAX_KEY = 512
 PLACEHOLDERS = ("ENDPOINT-URL", "API-KEY", "your-aws-access-key-id", "your-aws-secret-access-key", "your-aws-region")
 PLACEHOLDER = re.compile(
-    r"<[^<>]*>|\[[\w -]+\]|\$?\{+[\w -]+\}+|your[-_ ].*|x{4,}|api[-_ ]?key|endpoint[-_ ]?url", re.IGNORECASE | re.DOTALL
+    r"<[^<>]*>|\[[\w -]+\]|\$?\{+[\w -]+\}+|your[-_ ].*|x{3,8}|api[-_ ]?key|endpoint[-_ ]?url", re.IGNORECASE | re.DOTALL
 )
 SPELLED_LIKE_A_NAME = re.compile(r"[A-Za-z_ -]{1,40}")
 

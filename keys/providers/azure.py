@@ -43,7 +43,10 @@ def read(endpoint_url: str) -> Endpoint:
         raise ValueError("has a path that Azure does not use. Paste the “Target URI”, or only https://name.openai.azure.com")
     resource = f"{parts.scheme}://{parts.netloc}"
     deployment = found["deployment"] or ""
-    version = parse_qs(parts.query).get("api-version", [""])[0]
+    query = parse_qs(parts.query, keep_blank_values=True)
+    if query.keys() - {"api-version"}:
+        raise ValueError("may hold nothing but api-version after its ?")
+    version = query.get("api-version", [""])[0]
     if not deployment or not version:
         return Endpoint(resource, deployment)
     if not API_VERSION.fullmatch(version):
