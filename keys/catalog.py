@@ -155,7 +155,7 @@ def nearest(model: str, known: Collection[str]) -> list[str]:
     wanted = read(model[:MAX_MODEL])
     text = f"{wanted.pinned}:{wanted.text}".lower() if wanted.pinned else wanted.slug
     spellings = {name.lower(): name for name in known}
-    alike = sorted(spellings, key=lambda name: -max(shared_start(name, text), shared_start(name.rpartition("/")[2], wanted.name)))
+    alike = sorted(spellings, key=lambda name: -shared_start(name, text) - shared_start(name[::-1], text[::-1]))
     return [spellings[near] for near in difflib.get_close_matches(text, alike[:MAX_COMPARED], n=3, cutoff=0.6)]
 
 
