@@ -82,7 +82,7 @@ class Snapshot:
 
     def known(self, organization_id: UUID) -> int | None:
         tenant = self.tenants.get(organization_id)
-        return tenant and tenant.version
+        return None if tenant is None else tenant.version
 
     def without(self, organizations: Collection[UUID]) -> "Snapshot":
         gone = {str(organization) for organization in organizations}

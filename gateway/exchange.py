@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,10 +11,10 @@ import uuid_utils
 from gateway.errors import Refusal
 from gateway.headers import printable
 
-type Scope = MutableMapping[str, Any]
+type Scope = dict[str, Any]
 type Message = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[Message]]
-type Send = Callable[[Message], Awaitable[None]]
+type Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 type Headers = Iterable[tuple[str, str]]
 
 BODY_SECONDS = 60.0

@@ -140,7 +140,7 @@ class Upstream:
         if answer:
             answer.close()
         reason = f"did not answer within {self.first_byte_seconds:g} seconds"
-        return Failure(ErrorClass.TROUBLE, reason, status=answer and answer.status, timed_out=True)
+        return Failure(ErrorClass.TROUBLE, reason, status=answer.status if answer else None, timed_out=True)
 
 
 @sensitive_variables()

@@ -3,11 +3,10 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import uvicorn
 
 from gateway.app import Gateway
@@ -98,22 +97,3 @@ class RunningGateway:
 
 
 type StartGateway = Callable[..., RunningGateway]
-
-
-@pytest.fixture
-def start_gateway(acme: Organization, fake_provider: FakeProvider, tmp_path: Path) -> Iterator[StartGateway]:
-    """Starts a gateway for Acme with options such as first_byte_seconds."""
-    running: list[RunningGateway] = []
-
-    def start(**options: Any) -> RunningGateway:
-        running.append(RunningGateway(acme, fake_provider, tmp_path / f"journal-{len(running)}", options).start())
-        return running[-1]
-
-    yield start
-    for gateway in running:
-        gateway.stop()
-
-
-@pytest.fixture
-def gateway(start_gateway: StartGateway) -> RunningGateway:
-    return start_gateway()
