@@ -110,7 +110,7 @@ def random_text(raw: str) -> str:
 def upstream_overrides(raw: str) -> dict[str, str]:
     """Base URLs by provider slug, or by `slug:service` where a provider has several."""
     overrides = json_object(raw)
-    known = {f"{row.slug}:{service}".rstrip(":") for row in PROVIDERS.values() for service in row.services}
+    known = {f"{row.slug}:{service}".rstrip(":") for row in PROVIDERS.values() for service in ("", *row.services)}
     for name, url in overrides.items():
         if name not in known:
             raise ValueError(f"names {name}, which is none of {', '.join(sorted(known))}.")
