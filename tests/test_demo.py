@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.test import Client
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from byok_site import demo
 from byok_site.demo_provider import DemoProvider
@@ -22,7 +22,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def provider(settings: SettingsWrapper) -> Iterator[DemoProvider]:
+def provider(settings: Settings) -> Iterator[DemoProvider]:
     provider = DemoProvider()
     settings.UPSTREAM_OVERRIDES = provider.start()
     yield provider
