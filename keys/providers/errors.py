@@ -48,7 +48,7 @@ TELLTALES: dict[str, tuple[Telltale, ...]] = {
         Telltale((401,), "^permissiondenied$", ErrorClass.NO_PERMISSION),
     ),
     "xai": (
-        Telltale((400, 401, 403), "incorrect api key", ErrorClass.REFUSED),
+        Telltale((400, 401, 403), "^incorrect api key", ErrorClass.REFUSED),
         Telltale((403,), "usage guidelines", ErrorClass.CLIENT),
         Telltale((403, 429), "credits|licenses|spending limit", ErrorClass.OUT_OF_MONEY),
         Telltale((403,), "(key|team) .{0,60}(blocked|disabled)", ErrorClass.REFUSED),
