@@ -219,8 +219,11 @@ def report_twins(entries: list[Entry]) -> None:
 def bedrock(provider: Provider, fields: Mapping[str, str]) -> Parsed:
     entry = bedrock_json(fields["json"]) if "json" in fields else from_fields(BEDROCK, fields)
     adopt_api_key(entry)
-    check = check_bedrock_key if "apiKey" in entry.values else check_access_key
-    check(entry)
+    only_api_key = "api_key" in fields and not entry.values.keys() - {"region"}
+    if "apiKey" in entry.values or only_api_key:
+        check_bedrock_key(entry)
+    else:
+        check_access_key(entry)
     check_region(entry)
     warnings = finish(entry)
     values = entry.values

@@ -391,6 +391,15 @@ def test_what_is_no_bedrock_api_key_is_explained(key: str, message: str) -> None
     assert messages("bedrock", api_key=key, region="us-east-1")[0].startswith(message)
 
 
+def test_each_of_bedrocks_forms_asks_for_its_own_fields() -> None:
+    assert messages("bedrock", api_key="", region="us-east-1") == ["Enter the Bedrock API key."]
+    assert messages("bedrock", access_key_id="", secret_access_key="", region="us-east-1") == [
+        "Enter the access key ID.",
+        "Enter the secret access key.",
+    ]
+    assert take("bedrock", **ACCESS_KEY, api_key="") == take("bedrock", **ACCESS_KEY)
+
+
 def test_both_kinds_of_bedrock_credential_at_once_are_refused() -> None:
     found = problems("bedrock", **ACCESS_KEY, api_key="ABSK" + "q" * 120)
     assert {problem.field for problem in found} == {"access_key_id", "secret_access_key"}
