@@ -3,13 +3,12 @@
 import time
 
 import uuid_utils
-from keys.routing import Candidate
 
 from gateway.directory import Caller
 from gateway.exchange import milliseconds_since
 from gateway.upstream import Failure
 from gateway.wires.openai import ChatRequest, Usage
-from keys.providers import PROVIDERS
+from keys.routing import Candidate
 from usage.journal import Closed, Journal, Opened
 
 MOST_ATTEMPTS = 3
@@ -29,11 +28,6 @@ class Attempt:
         self.first_byte_ms: int | None = None
         self.latency_ms = 0
         self.status: int | None = None
-
-    @property
-    def title(self) -> str:
-        key = self.candidate.key
-        return f"{PROVIDERS[key.provider].label} key “{key.name}”"
 
     def answers(self, status: int) -> None:
         """The provider's answer has begun."""

@@ -17,11 +17,11 @@ from django.db import close_old_connections
 from django.db.models import Model
 from django.db.models.functions import Now
 from django.views.decorators.debug import sensitive_variables
-from keys.routing import RouteKey
 
 from keys import data_keys, vault
 from keys.models import ClientKey, DataKey, ProviderKey
 from keys.providers import PROVIDERS, Credential, Provider
+from keys.routing import RouteKey
 from keys.vault import Context, DataKeys, VaultError
 from orgs.models import Organization
 

@@ -3,42 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keys.routing import Candidate, LeftOut
-
 from gateway.attempts import BYTES_PER_TOKEN, MOST_ATTEMPTS, Attempt, Walk
 from gateway.auth import authenticate
 from gateway.directory import Caller, Directory
 from gateway.errors import Refusal, unavailable
 from gateway.exchange import ClientGone, Exchange
 from gateway.headers import passed_on
-from gateway.listing import reachable
+from gateway.refusals import no_candidate, refusal_of
 from gateway.sse import EventTooLong
 from gateway.upstream import Failure, Live, Upstream, Whole
 from gateway.wires import openai
 from gateway.wires.openai import ChatRequest, ChatStream
-from keys import catalog, routing
+from keys import routing
 from keys.egress import EgressError
-from keys.providers import PROVIDERS
 from keys.providers.errors import ErrorClass, moves_on
+from keys.routing import Candidate
 from usage.journal import Journal, JournalError
 
-MOST_NAMED = 5
-CODES = {
-    ErrorClass.REFUSED: "provider_key_refused",
-    ErrorClass.OUT_OF_MONEY: "provider_key_out_of_money",
-    ErrorClass.LIMITED: "provider_key_limited",
-    ErrorClass.NO_PERMISSION: "provider_key_no_permission",
-    ErrorClass.MISCONFIGURED: "provider_key_misconfigured",
-    ErrorClass.TROUBLE: "provider_trouble",
-}
-ADVICE = {
-    ErrorClass.REFUSED: "An owner of the organization must replace or test the key.",
-    ErrorClass.OUT_OF_MONEY: "An owner of the organization must add credit at the provider.",
-    ErrorClass.LIMITED: "Wait a little and try again, or add a key of another account.",
-    ErrorClass.NO_PERMISSION: "An owner of the organization must give the key permission at the provider.",
-    ErrorClass.MISCONFIGURED: "An owner of the organization must correct the key's entry.",
-    ErrorClass.TROUBLE: "Try again; if it goes on, look at the provider's status page.",
-}
 BROKEN_OFF = Refusal(502, "stream_broken", "The provider broke off in the middle of its answer. What came so far is incomplete.")
 
 
@@ -65,7 +46,7 @@ class Proxy:
         request = openai.read_request(await exchange.body(self.most_body_bytes))
         plan = routing.plan(caller.tenant.routes, request.model)
         if not plan.candidates:
-            raise no_candidate(request.model, caller, plan.left_out)
+            raise no_candidate(request.model, caller.tenant, plan.left_out)
         walk = Walk(self.journal, caller, request, exchange.request_id)
         unfinished = "error"
         try:
@@ -156,61 +137,3 @@ def finish(walk: Walk, stream: ChatStream, *, cut: bool = False) -> None:
         error_class=str(ErrorClass.TROUBLE) if failed else "",
         events=stream.events,
     )
-
-
-def refusal_of(failed: Sequence[Attempt]) -> Refusal:
-    """What the client is told when no candidate answered: what the provider says is wrong with the request, or our own words."""
-    failure = failed[-1].failure
-    assert failure is not None
-    if failure.error_class is ErrorClass.CLIENT:
-        return refused_request(failed[-1], failure)
-    happened = " ".join(f"{attempt.title} {attempt.failure}." for attempt in failed)
-    return Refusal(
-        status_of(failure),
-        "provider_timeout" if failure.timed_out else CODES[failure.error_class],
-        f"{happened} {ADVICE[failure.error_class]}",
-        kind="provider_error",
-        headers=headers_of(failure),
-    )
-
-
-def refused_request(attempt: Attempt, failure: Failure) -> Refusal:
-    told = failure.told
-    return Refusal(
-        failure.status or 400,
-        told.code or "invalid_request",
-        told.message or f"{attempt.title} {failure.reason}.",
-        kind=told.type or "",
-        param=told.param,
-        headers=failure.headers,
-    )
-
-
-def status_of(failure: Failure) -> int:
-    if failure.timed_out:
-        return 504
-    return {ErrorClass.LIMITED: 429, ErrorClass.OUT_OF_MONEY: 402}.get(failure.error_class, 502)
-
-
-def headers_of(failure: Failure) -> dict[str, str]:
-    """When to come back, if the provider says so, and whether at all: OpenAI's clients obey x-should-retry."""
-    if failure.error_class in (ErrorClass.LIMITED, ErrorClass.TROUBLE):
-        return failure.headers
-    return {name: value for name, value in failure.headers.items() if not name.startswith("retry-after")} | {
-        "x-should-retry": "false"
-    }
-
-
-def no_candidate(model: str, caller: Caller, left_out: Sequence[LeftOut]) -> Refusal:
-    """Says for each key why it cannot serve the model, and which names come near."""
-    if not left_out:
-        message = "This organization has no provider key yet. An owner adds one in the dashboard, under Provider keys."
-        return Refusal(404, "no_provider_key", message, param="model")
-    near = catalog.nearest(model, list(reachable(caller.tenant)))
-    names = f" Did you mean {', '.join(near)}?" if near else ""
-    reasons = " ".join(f"{title(left)} {left.reason}." for left in left_out[:MOST_NAMED])
-    return Refusal(404, "model_not_found", f"No key can serve the model {model}.{names} {reasons}", param="model")
-
-
-def title(left: LeftOut) -> str:
-    return f"{PROVIDERS[left.key.provider].label} key “{left.key.name}”"

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from django.views.decorators.debug import sensitive_variables
-from keys.routing import Candidate
 
 from gateway.directory import Tenant
 from gateway.errors import scrub, word
@@ -18,6 +17,7 @@ from keys.providers import Credential, Outbound, Provider
 from keys.providers.auth import Unsupported
 from keys.providers.errors import ErrorClass, classify
 from keys.providers.requests import outbound
+from keys.routing import Candidate
 from keys.vault import VaultError
 
 CHAT = "chat/completions"
@@ -34,6 +34,7 @@ class Failure(Exception):
         *,
         status: int | None = None,
         timed_out: bool = False,
+        unknown_model: bool = False,
         told: openai.ErrorDetails | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
@@ -42,6 +43,7 @@ class Failure(Exception):
         self.reason = reason
         self.status = status
         self.timed_out = timed_out
+        self.unknown_model = unknown_model
         self.told = told or openai.ErrorDetails()
         self.headers = dict(headers or {})
 
@@ -193,10 +195,12 @@ async def refused(answer: Answer, sending: Sending) -> Failure:
     """An answer that is no success, in the provider's class and scrubbed words."""
     body = await error_body(answer)
     error_class = classified(sending, answer.status, answer.headers, body)
+    unknown = answer.status == 404 and not sending.candidate.certain
     return Failure(
         error_class,
-        f"{REASONS[error_class]} (status {answer.status})",
+        f"{UNKNOWN_MODEL if unknown else REASONS[error_class]} (status {answer.status})",
         status=answer.status,
+        unknown_model=unknown,
         told=scrubbed(openai.read_error(body), sending.credential),
         headers=passed_back(answer.headers),
     )
@@ -244,6 +248,7 @@ def unreached(answer: Answer | None, error: EgressError) -> Failure:
     return Failure(ErrorClass.TROUBLE, "could not be reached")
 
 
+UNKNOWN_MODEL = "does not know this model"
 REASONS = {
     ErrorClass.CLIENT: "refused the request",
     ErrorClass.REFUSED: "was refused by the provider",

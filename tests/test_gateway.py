@@ -425,6 +425,14 @@ def test_a_model_that_nobody_serves_is_answered_with_near_names(gateway: Running
     assert reply.headers["x-keyhold-attempts"] == "0"
 
 
+def test_a_model_that_only_the_provider_does_not_know_is_not_found_either(gateway: RunningGateway) -> None:
+    gateway.add("openai", name="main")
+    reply = call(gateway, {**GREETING, "model": "openai/gpt-9"})
+    assert (reply.status, reply.error["code"]) == (404, "model_not_found")
+    assert "OpenAI key “main” does not know this model (status 404)." in reply.error["message"]
+    assert gateway.outcomes() == [("error", "misconfigured", 404)]
+
+
 def test_an_organization_without_provider_keys_is_told_what_to_do(gateway: RunningGateway) -> None:
     reply = call(gateway)
     assert (reply.status, reply.error["code"]) == (404, "no_provider_key")

@@ -1,0 +1,84 @@
+"""What a program is told when no key answered: what happened, on which key, with which status, and what to do next."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.attempts import Attempt
+from gateway.directory import Tenant
+from gateway.errors import Refusal
+from gateway.listing import reachable
+from gateway.upstream import Failure
+from keys import catalog
+from keys.providers import PROVIDERS
+from keys.providers.errors import ErrorClass
+from keys.routing import LeftOut, RouteKey
+
+MOST_NAMED = 5
+
+
+class Told(NamedTuple):
+    status: int
+    code: str
+    advice: str
+
+
+AN_OWNER = "An owner of the organization must"
+TRY_AGAIN = "Try again; if it goes on, look at the provider's status page."
+TOLD = {
+    ErrorClass.REFUSED: Told(502, "provider_key_refused", f"{AN_OWNER} replace or test the key."),
+    ErrorClass.OUT_OF_MONEY: Told(402, "provider_key_out_of_money", f"{AN_OWNER} add credit at the provider."),
+    ErrorClass.LIMITED: Told(429, "provider_key_limited", "Wait a little and try again, or add a key of another account."),
+    ErrorClass.NO_PERMISSION: Told(502, "provider_key_no_permission", f"{AN_OWNER} give the key permission at the provider."),
+    ErrorClass.MISCONFIGURED: Told(502, "provider_key_misconfigured", f"{AN_OWNER} correct the key's entry."),
+    ErrorClass.TROUBLE: Told(502, "provider_trouble", TRY_AGAIN),
+}
+TIMEOUT = Told(504, "provider_timeout", TRY_AGAIN)
+UNKNOWN_MODEL = Told(404, "model_not_found", "GET /v1/models lists the names that can be reached.")
+MAY_PASS = frozenset({ErrorClass.LIMITED, ErrorClass.TROUBLE})
+
+
+def refusal_of(failed: Sequence[Attempt]) -> Refusal:
+    """The last failure decides; if the request was at fault, it is told in the provider's words."""
+    last = failed[-1]
+    assert last.failure is not None
+    if last.failure.error_class is ErrorClass.CLIENT:
+        return refused_request(last, last.failure)
+    told = TIMEOUT if last.failure.timed_out else UNKNOWN_MODEL if last.failure.unknown_model else TOLD[last.failure.error_class]
+    happened = " ".join(f"{title(attempt.candidate.key)} {attempt.failure}." for attempt in failed)
+    message = f"{happened} {told.advice}"
+    return Refusal(told.status, told.code, message, kind="provider_error", headers=headers_of(last.failure))
+
+
+def refused_request(attempt: Attempt, failure: Failure) -> Refusal:
+    told = failure.told
+    return Refusal(
+        failure.status or 400,
+        told.code or "invalid_request",
+        told.message or f"{title(attempt.candidate.key)} {failure.reason}.",
+        kind=told.type or "",
+        param=told.param,
+        headers=failure.headers,
+    )
+
+
+def headers_of(failure: Failure) -> dict[str, str]:
+    """When to come back, if the provider says so, and whether at all: OpenAI's clients obey x-should-retry."""
+    if failure.error_class in MAY_PASS:
+        return failure.headers
+    kept = {name: value for name, value in failure.headers.items() if not name.startswith("retry-after")}
+    return {**kept, "x-should-retry": "false"}
+
+
+def no_candidate(model: str, tenant: Tenant, left_out: Sequence[LeftOut]) -> Refusal:
+    """Says for each key why it cannot serve the model, and which names come near."""
+    if not left_out:
+        message = "This organization has no provider key yet. An owner adds one in the dashboard, under Provider keys."
+        return Refusal(404, "no_provider_key", message, param="model")
+    near = catalog.nearest(model, list(reachable(tenant)))
+    names = f" Did you mean {', '.join(near)}?" if near else ""
+    reasons = " ".join(f"{title(left.key)} {left.reason}." for left in left_out[:MOST_NAMED])
+    return Refusal(404, "model_not_found", f"No key can serve the model {model}.{names} {reasons}", param="model")
+
+
+def title(key: RouteKey) -> str:
+    return f"{PROVIDERS[key.provider].label} key “{key.name}”"
