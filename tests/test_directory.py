@@ -181,7 +181,7 @@ def test_a_snapshot_shows_no_secret(directory: Directory, acme: Organization) ->
         assert repr(secret)[2:-1] not in shown
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_the_thread_loads_follows_and_stops(acme: Organization) -> None:
     directory = Directory()
     directory.start()

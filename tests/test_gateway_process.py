@@ -21,7 +21,7 @@ from tests.fake import FakeProvider
 from usage.models import UsageEvent
 
 BY = Actor.command("test")
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
 
 class Process:
