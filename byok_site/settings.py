@@ -184,6 +184,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {"django.request": {"level": "ERROR"}},  # an answer of 404 or 422 is no news, and addresses hold tokens
     "root": {"handlers": ["stderr"], "level": "WARNING"},
 }
 

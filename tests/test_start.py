@@ -1,26 +1,18 @@
 """`manage.py serve` in a process of its own, as `make run` starts it."""
 
-import os
 import re
 import socket
 import stat
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-SETTINGS = re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), flags=re.M)
+from tests.serving import free_port, launch, stop
 
 type Start = Callable[..., subprocess.Popen[str]]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture
@@ -30,22 +22,15 @@ def port() -> int:
 
 @pytest.fixture
 def start(tmp_path: Path, port: int) -> Iterator[Start]:
-    """Starts the server with every setting at its default but those given, in a data folder of its own."""
     started = []
 
     def run(**settings: str) -> subprocess.Popen[str]:
-        blank = dict.fromkeys(SETTINGS, "")
-        own = {"DATA_DIR": str(tmp_path / "data"), "PORT": str(port)}
-        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)} | blank | own | settings
-        command = [sys.executable, "manage.py", "serve"]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        started.append(process)
-        return process
+        started.append(launch(tmp_path / "data", port, **settings))
+        return started[-1]
 
     yield run
     for process in started:
-        process.terminate()
-        process.communicate(timeout=20)
+        stop(process)
 
 
 def get(url: str) -> tuple[int, str]:
@@ -140,7 +125,6 @@ def test_the_second_start_changes_nothing(start: Start, port: int, tmp_path: Pat
         process.stdout.readline()
         secrets = (tmp_path / "data" / "secrets.env").stat().st_mtime_ns
         collected = (tmp_path / "data" / "static" / ".collected").stat().st_mtime_ns
-        process.terminate()
-        process.communicate(timeout=20)
+        stop(process)
     assert (tmp_path / "data" / "secrets.env").stat().st_mtime_ns == secrets
     assert (tmp_path / "data" / "static" / ".collected").stat().st_mtime_ns == collected
