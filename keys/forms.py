@@ -31,7 +31,12 @@ class Unreturned:
         "spellcheck": "false",
         "data-1p-ignore": True,
         "hx-preserve": True,
+        "required": True,
     }
+    look: ClassVar[dict[str, Any]] = {"class": "input mono"}
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(attrs=self.keep | self.look | attrs)  # type: ignore[call-arg]  # of the Django widget beside it
 
     def format_value(self, value: object) -> None:
         return None
@@ -40,41 +45,35 @@ class Unreturned:
 class SecretInput(Unreturned, forms.PasswordInput):
     """One line, dotted."""
 
-    def __init__(self, **attrs: Any) -> None:
-        super().__init__(attrs=self.keep | {"class": "input mono", "required": True} | attrs)
-
 
 class PlainInput(Unreturned, forms.TextInput):
     """One line in clear, for what is no secret but stands where people paste one."""
-
-    def __init__(self, **attrs: Any) -> None:
-        super().__init__(attrs=self.keep | {"class": "input mono", "required": True} | attrs)
 
 
 class SecretEditor(Unreturned, forms.Textarea):
     """Pasted JSON with numbered lines."""
 
-    def __init__(self, **attrs: Any) -> None:
-        super().__init__(attrs=self.keep | {"rows": EMPTY_EDITOR_LINES, "required": True} | attrs)
+    look = {"rows": EMPTY_EDITOR_LINES}
 
 
-def text(label: str, help_text: str, *, required: bool = True, **attrs: Any) -> forms.CharField:
-    """A field that is no secret. What it must hold is said by keys.credentials, so Django asks nothing of it."""
-    widget = forms.TextInput(attrs={"class": "input mono", "spellcheck": "false", "required": required} | attrs)
-    return forms.CharField(label=label, help_text=help_text, required=False, widget=widget, template_name="keys/fields/text.html")
-
-
-def secret(label: str, help_text: str, *, required: bool = True) -> forms.CharField:
-    widget = SecretInput(required=required)
-    return forms.CharField(
-        label=label, help_text=help_text, required=False, widget=widget, template_name="keys/fields/secret.html"
-    )
-
-
-def editor(label: str, help_text: str, *, required: bool = True) -> forms.CharField:
-    widget = SecretEditor(required=required)
-    template = "keys/fields/editor.html"
+def entry(kind: str, label: str, help_text: str, widget: forms.Widget) -> forms.CharField:
+    """A part of a credential. What it must hold is said by keys.credentials, so Django asks nothing of it."""
+    template = f"keys/fields/{kind}.html"
     return forms.CharField(label=label, help_text=help_text, required=False, strip=False, widget=widget, template_name=template)
+
+
+def text(label: str, help_text: str, kind: str = "text", **attrs: Any) -> forms.CharField:
+    """No secret, so it may stay in the form."""
+    widget = forms.TextInput(attrs={"class": "input mono", "spellcheck": "false", "required": True} | attrs)
+    return entry(kind, label, help_text, widget)
+
+
+def secret(label: str, help_text: str, **attrs: Any) -> forms.CharField:
+    return entry("secret", label, help_text, SecretInput(**attrs))
+
+
+def editor(label: str, help_text: str, **attrs: Any) -> forms.CharField:
+    return entry("editor", label, help_text, SecretEditor(**attrs))
 
 
 def name_field(example: str) -> forms.CharField:
@@ -178,18 +177,13 @@ class AzureForm(KeyForm):
 
 
 class RegionForm(KeyForm):
-    region = text("Region", "Where your models are enabled.", placeholder="us-east-1", list="regions")
-    region.template_name = "keys/fields/region.html"
+    region = text("Region", "Where your models are enabled.", "region", placeholder="us-east-1", list="regions")
     regions: ClassVar[Sequence[str]] = REGIONS
 
 
 class BedrockForm(RegionForm):
-    access_key_id = forms.CharField(
-        label="Access key ID",
-        help_text="20 characters, starting AKIA, or ASIA for temporary keys.",
-        required=False,
-        widget=PlainInput(placeholder="AKIA…"),
-        template_name="keys/fields/text.html",
+    access_key_id = entry(
+        "text", "Access key ID", "20 characters, starting AKIA, or ASIA for temporary keys.", PlainInput(placeholder="AKIA…")
     )
     secret_access_key = secret(
         "Secret access key", "Shown once by AWS, next to the access key ID. You cannot read it back from here later."
@@ -209,11 +203,11 @@ class BedrockJsonForm(KeyForm):
 
 
 class VertexForm(KeyForm):
-    json = editor("Service account", "The JSON key file of the service account, pasted whole.", required=False)
+    json = editor("Service account", "The JSON key file of the service account, pasted whole.", required=None)
     file = forms.FileField(
         label="Or choose the file",
         required=False,
-        widget=forms.FileInput(attrs={"class": "input", "accept": ".json,application/json", "hx-preserve": True}),
+        widget=forms.FileInput(attrs={"accept": ".json,application/json", "hx-preserve": True}),
         template_name="keys/fields/text.html",
     )
     location = text("Location", "Where your models run, for example us-central1. Empty means global.", required=False)

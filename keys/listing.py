@@ -38,6 +38,10 @@ class Row:
         return self.key.status if self.key.enabled else OFF
 
     @property
+    def reason(self) -> str:
+        return self.key.status_reason if self.key.enabled else ""
+
+    @property
     def models(self) -> list[str]:
         """By the provider's own names; empty where every model may be asked for."""
         if self.provider.shape is Shape.AZURE:

@@ -51,7 +51,7 @@
 
   /* a sent form shows that it is busy, if the answer takes a while */
   document.addEventListener("submit", event => setTimeout(() => {
-    if (!event.defaultPrevented) event.submitter?.setAttribute("aria-busy", "true");
+    if (!event.defaultPrevented || event.target.matches("[hx-post]")) event.submitter?.setAttribute("aria-busy", "true");
   }, 150));
   addEventListener("pageshow", () => all("[aria-busy]").forEach(button => button.removeAttribute("aria-busy")));
 
@@ -62,7 +62,7 @@
       const count = area.value.split("\n").length;
       while (list.children.length < count) list.append(document.createElement("li"));
       while (list.children.length > count) list.lastChild.remove();
-      area.rows = Math.max(count, 3);
+      area.rows = Math.max(count, 8);
     };
     area.addEventListener("input", () => { sync(); all(".hit", list).forEach(line => line.classList.remove("hit")); });
     sync();
@@ -136,15 +136,13 @@
     all("[data-filter]", root).forEach(picker);
     all("[data-chart]", root).forEach(chart);
     all("[data-typed]", root).forEach(typed);
+    all("[hx-preserve]", root).forEach(field => field.setAttribute("aria-invalid", !one(`#${field.id}_error`).hidden));
   };
   prepare(document);
   document.addEventListener("htmx:load", event => { if (event.detail.elt !== document.body) prepare(event.detail.elt); });
 
   /* a part of the page could not be fetched: say so where it was asked for */
-  const failed = event => {
-    const notice = Object.assign(document.createElement("p"), { className: "err", role: "alert" });
-    notice.textContent = "That did not work. Reload the page and try again.";
-    event.target.after(notice);
-  };
+  const failed = event => event.target.after(Object.assign(document.createElement("p"), {
+    className: "err", role: "alert", textContent: "That did not work. Reload the page and try again." }));
   ["htmx:responseError", "htmx:sendError"].forEach(name => document.addEventListener(name, failed));
 })();

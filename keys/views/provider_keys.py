@@ -34,7 +34,7 @@ def key_list(request: HttpRequest, organization: Organization) -> HttpResponse:
     context = {
         "page": "keys",
         "rows": [row for row in listed if row.matches(q.lower(), status)],
-        "failing": [row.key for row in listed if row.state == ProviderKey.Status.FAILING],
+        "failing": [row for row in listed if row.state == ProviderKey.Status.FAILING],
         "counts": listing.counts(listed),
         "total": len(listed),
         "providers_used": len({row.key.provider for row in listed}),
