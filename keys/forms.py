@@ -206,6 +206,7 @@ class VertexForm(KeyForm):
     json = editor("Service account", "The JSON key file of the service account, pasted whole.", required=None)
     file = forms.FileField(
         label="Or choose the file",
+        help_text="At most 32 kB. It is read and not kept as a file.",
         required=False,
         widget=forms.FileInput(attrs={"accept": ".json,application/json", "hx-preserve": True}),
         template_name="keys/fields/text.html",

@@ -29,7 +29,7 @@ from orgs.models import Organization
 @org_view("keys.view_providerkey")
 def key_list(request: HttpRequest, organization: Organization) -> HttpResponse:
     """`?q=` searches, `?status=` filters. The counts beside the filters are those of all keys."""
-    q, status = request.GET.get("q", "").strip(), request.GET.get("status", "")
+    q, status = request.GET.get("q", "").strip()[:100], request.GET.get("status", "")
     listed = rows_of(organization)
     context = {
         "page": "keys",
