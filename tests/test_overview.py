@@ -89,7 +89,7 @@ def test_seven_days_are_shown_in_numbers_and_columns(client_of: SignIn, bob: Use
     now = timezone.now()
     book([attempt(acme, at=now), attempt(acme, at=now - timedelta(days=3)), attempt(acme, at=now - timedelta(days=9))])
     page = overview(client_of(bob))
-    assert "Requests 2 100% more than in the 7 days before" in words(page)
+    assert "Requests, 7 days 2 100% more than in the 7 days before" in words(page)
     assert page.count('<g class="day">') == 7
 
 

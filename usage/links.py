@@ -17,6 +17,7 @@ COLUMNS = {
     "latency": "Latency",
     "cost": "Est. cost",
 }
+OFFERED = 100  # in one menu; the breakdown leads to the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def _filter(report: Report, name: str, items: list[Item]) -> Filter:
     chosen = query.filters.get(name)
     choices = [
         Link(f"{name}-{number}", report.names.of(name, item), query.link(**{name: str(item)}), tile=tile_of(report, name, item))
-        for number, item in enumerate(items)
+        for number, item in enumerate(items[:OFFERED])
     ]
     value = "" if chosen is None else report.names.of(name, chosen)
     return Filter(f"f-{name}", BY[name], value, query.link(**{name: ""}), choices)

@@ -1,8 +1,8 @@
 """What the overview says about an organization's provider keys."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from keys.models import ProviderKey
 from usage.screens import Stat
@@ -49,6 +49,11 @@ def all_well(keys: Sequence[ProviderKey]) -> tuple[str, str]:
     if not on:
         return "s-off", "Every key is turned off, so no request can be served."
     return "s-healthy", f"All {on} keys are working." if on > 1 else "Your key is working."
+
+
+def of_week(stats: Iterable[Stat]) -> list[Stat]:
+    """The page shows more than usage, so each number says what it is of."""
+    return [replace(stat, name=f"{stat.name}, 7 days") for stat in stats]
 
 
 def working(keys: Sequence[ProviderKey]) -> Stat:

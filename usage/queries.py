@@ -14,6 +14,7 @@ COLUMNS = {"provider": "provider", "key": "provider_key_id", "model": "model", "
 HOURLY = {"provider", "model"}  # what hourly figures are kept by
 MEASURES = ("requests", "tokens", "cost", "errors")
 SORTS = ("requests", "in", "out", "errors", "latency", "cost")
+SORTED_BY = {"requests": "requests", "tokens": "in", "cost": "cost", "errors": "errors"}  # unless the URL says otherwise
 NOBODY = UUID(int=0)
 
 
@@ -43,12 +44,13 @@ def read(params: Mapping[str, str], local: ZoneInfo, now: datetime) -> Query:
     asked = periods.read_dates(params)
     name = params.get("range") if params.get("range") in periods.RANGES else periods.DEFAULT
     hourly = {by, *filters} <= HOURLY
+    measure = _choice(params.get("m"), MEASURES)
     return Query(
         params={key: params[key] for key in ("range", "from", "to", "by", "m", "sort", *COLUMNS) if params.get(key)},
         period=periods.of_dates(*asked, local) if asked else periods.of_range(name, local, now, hourly=hourly),
         by=by,
-        measure=_choice(params.get("m"), MEASURES),
-        sort=_choice(params.get("sort"), SORTS),
+        measure=measure,
+        sort=params["sort"] if params.get("sort") in SORTS else SORTED_BY[measure],
         filters=filters,
         notice=_notice(asked, name, hourly),
     )

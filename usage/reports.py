@@ -20,7 +20,7 @@ from usage.models import DailyRollup, HourlyRollup, Outcome, UsageEvent, UsageRo
 from usage.periods import Period
 from usage.queries import COLUMNS, Query
 
-SERIES = 6  # named in a chart; the rest is Other
+SERIES = 7  # in a chart; where there are more, the last stands for the rest
 OTHER = ""
 MODELS_OFFERED = 50
 
@@ -211,7 +211,7 @@ def _total(rows: models.QuerySet[UsageRollup]) -> Totals:
 def _series(items: dict[Item, Totals], measure: Callable[[Totals], int]) -> list[Item]:
     """The largest items, then OTHER if there are more."""
     largest = sorted(items, key=lambda item: (-measure(items[item]), str(item)))
-    return [*largest[:SERIES], OTHER] if len(largest) > SERIES else largest
+    return [*largest[: SERIES - 1], OTHER] if len(largest) > SERIES else largest
 
 
 def _buckets(rows: models.QuerySet[UsageRollup], query: Query, series: list[Item]) -> list[tuple[date, list[int]]]:

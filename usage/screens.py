@@ -172,10 +172,12 @@ def chart(report: Report) -> Chart:
 
 
 def _spread(labels: list[str]) -> list[str]:
-    """At most seven labels, evenly spread, the first and the last among them."""
-    if len(labels) <= 7:
+    """Three to five labels, evenly spread, the first and the last among them."""
+    last = len(labels) - 1
+    if last < 4:
         return labels
-    return [labels[round(place * (len(labels) - 1) / 4)] for place in range(5)]
+    steps = next((steps for steps in (4, 3, 2) if last % steps == 0), 4)
+    return [labels[round(step * last / steps)] for step in range(steps + 1)]
 
 
 def _series_name(report: Report, item: Item) -> str:

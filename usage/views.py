@@ -67,7 +67,7 @@ def overview(request: HttpRequest, organization: Organization) -> HttpResponse:
             "today": figures.today(now.astimezone(local)),
             "attention": overviews.attention(keys),
             "all_well": overviews.all_well(keys),
-            "stats": [*screens.stats(week)[:4], overviews.working(keys)],
+            "stats": [*overviews.of_week(screens.stats(week)[:4]), overviews.working(keys)],
             "chart": screens.chart(week),
             "empty": screens.empty(week, now),
         },
