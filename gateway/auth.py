@@ -9,7 +9,7 @@ from gateway.directory import Caller, Snapshot
 from gateway.errors import unauthorized
 from keys import client_keys
 
-PLAIN_HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key")
+KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 MISSING = "No client key came with the request. Send one as Authorization: Bearer byok_live_…"
 SEVERAL = "The request carries two different keys. Send one client key, in one header."
 MALFORMED = "This is no client key of ours: check that it was copied whole. They begin with byok_live_."
@@ -22,7 +22,7 @@ NOBODY = (bytes(32), bytes(32))
 @sensitive_variables()
 def authenticate(snapshot: Snapshot, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
     """Raises Refusal (401)."""
-    presented = set(filter(None, (credential(name, value) for name, value in headers)))
+    presented = {credential(name, value) for name, value in headers if name in KEY_HEADERS} - {""}
     if not presented:
         raise unauthorized(MISSING)
     if len(presented) > 1:
@@ -40,12 +40,8 @@ def authenticate(snapshot: Snapshot, headers: Iterable[tuple[bytes, bytes]]) -> 
 
 
 @sensitive_variables()
-def credential(name: bytes, value: bytes) -> str | None:
-    """The key in this header, if it is one that holds keys."""
+def credential(name: bytes, value: bytes) -> str:
+    """The key in one of KEY_HEADERS, which may be nothing."""
     text = value.decode("latin-1").strip()
-    if name in PLAIN_HEADERS:
-        return text
-    if name != b"authorization":
-        return None
     scheme, _, token = text.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else text
+    return token.strip() if name == b"authorization" and scheme.lower() == "bearer" else text

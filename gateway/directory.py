@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A provider key as it lies in memory: sealed until the moment it is used."""
+    """A provider key as it lies in memory: sealed until it is first used."""
 
     provider: Provider
     context: Context
@@ -46,7 +46,6 @@ class StoredKey:
 
     @sensitive_variables()
     def open(self, keys: DataKeys) -> Credential:
-        """Raises VaultError."""
         secret = json.loads(vault.unseal(keys, self.context, self.sealed).reveal())
         return Credential(secret=secret, public=self.public, hint=self.hint)
 
@@ -60,6 +59,16 @@ class Tenant:
     routes: tuple[RouteKey, ...]
     stored: Mapping[UUID, StoredKey] = field(repr=False)
     data_keys: DataKeys = field(repr=False)
+    opened: dict[UUID, Credential] = field(default_factory=dict, repr=False, compare=False)
+
+    def credential(self, key: UUID) -> Credential:
+        """Opened on first use and kept no longer than this tenant is: until a change or the next reload.
+
+        Opening costs 30 µs, as much as all else that the gateway itself does for a request. Raises VaultError.
+        """
+        if key not in self.opened:
+            self.opened[key] = self.stored[key].open(self.data_keys)
+        return self.opened[key]
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,34 +86,36 @@ class Exchange:
 
     async def answer(self, status: int, body: bytes, headers: Headers = (), content_type: str = JSON) -> None:
         """A whole answer at once."""
-        await self._start(status, content_type, [*headers, ("content-length", str(len(body)))])
-        await self.write(body, more=False)
+        head = self._head(status, content_type, [*headers, ("content-length", str(len(body)))])
+        await self._deliver(head, {"type": "http.response.body", "body": body})
 
     async def refuse(self, refusal: Refusal) -> None:
         await self.answer(refusal.status, refusal.body(), refusal.headers.items())
 
     async def begin_events(self, headers: Headers = ()) -> None:
         """The head of a stream of server-sent events; `write` sends the rest."""
-        await self._start(200, EVENTS, [*headers, ("cache-control", "no-cache"), ("x-accel-buffering", "no")])
+        await self._deliver(self._head(200, EVENTS, [*headers, ("cache-control", "no-cache"), ("x-accel-buffering", "no")]))
 
     async def write(self, chunk: bytes, *, more: bool = True) -> None:
         await self._deliver({"type": "http.response.body", "body": chunk, "more_body": more})
 
-    async def _start(self, status: int, content_type: str, headers: Headers) -> None:
-        ours = [
+    def _head(self, status: int, content_type: str, headers: Headers) -> Message:
+        ours = (
             ("content-type", content_type),
             ("x-content-type-options", "nosniff"),
             ("x-request-id", self.request_id),
             *self.trace.items(),
-        ]
-        encoded = [(name.encode(), printable(value).encode()) for name, value in [*ours, *headers]]
+        )
         self.begun = True
-        await self._deliver({"type": "http.response.start", "status": status, "headers": encoded})
+        encoded = [(name.encode(), printable(value).encode()) for name, value in (*ours, *headers)]
+        return {"type": "http.response.start", "status": status, "headers": encoded}
 
-    async def _deliver(self, message: Message) -> None:
+    async def _deliver(self, *messages: Message) -> None:
+        """A client that takes longer than WRITE_SECONDS to read is let go."""
         try:
             async with asyncio.timeout(WRITE_SECONDS):
-                await self._send(message)
+                for message in messages:
+                    await self._send(message)
         except (TimeoutError, OSError):
             raise ClientGone from None
 

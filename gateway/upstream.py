@@ -147,9 +147,9 @@ class Upstream:
 
 @sensitive_variables()
 def prepared(tenant: Tenant, candidate: Candidate, request: ChatRequest) -> Sending:
-    stored = tenant.stored[candidate.key.id]
+    provider = tenant.stored[candidate.key.id].provider
     try:
-        return Sending(stored.provider, stored.open(tenant.data_keys), candidate, request)
+        return Sending(provider, tenant.credential(candidate.key.id), candidate, request)
     except VaultError:
         raise Failure(ErrorClass.MISCONFIGURED, "does not open and must be entered again") from None
 

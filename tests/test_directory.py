@@ -53,7 +53,7 @@ def test_a_new_provider_key_is_known_and_opens(directory: Directory, acme: Organ
     key = add(acme)
     tenant = known(directory).tenants[acme.pk]
     assert [(route.id, route.provider, route.name, route.tested) for route in tenant.routes] == [(key.pk, "openai", "main", True)]
-    credential = tenant.stored[key.pk].open(tenant.data_keys)
+    credential = tenant.credential(key.pk)
     assert (credential.secret, credential.public) == ({"api_key": "sk-proj-canary-0123456789"}, {"region": "eu"})
 
 
@@ -175,6 +175,7 @@ def test_a_snapshot_shows_no_secret(directory: Directory, acme: Organization) ->
     _, text = issue(acme)
     snapshot = known(directory)
     caller = next(iter(snapshot.callers.values()))
+    caller.tenant.credential(caller.tenant.routes[0].id)
     shown = repr((snapshot, caller, caller.tenant, *caller.tenant.stored.values()))
     assert "canary" not in shown
     for secret in (caller.pepper, caller.digest, *caller.tenant.data_keys.values(), text.encode()):

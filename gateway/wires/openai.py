@@ -1,10 +1,11 @@
 """OpenAI's chat completions: what we read of a request, an answer and a stream. The rest passes through unread."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.json import Decoder
 
 from gateway.errors import Refusal, bad_request
 from gateway.sse import Splitter, data_of
@@ -41,15 +42,22 @@ class StreamOptions(Struct):
     include_usage: bool | None = None
 
 
+_decode_members = Decoder(dict[str, Raw]).decode
+_string = Decoder(str | None).decode
+_boolean = Decoder(bool | None).decode
+_integer = Decoder(int | None).decode
+_options = Decoder(StreamOptions | None).decode
+
+
 def read_request(body: bytes) -> ChatRequest:
     """Raises Refusal that names the field. A name that stands twice counts once, the last time, for the provider as well."""
     members = _members(body)
-    model = _field(members, "model", str, "a string, such as openai/gpt-4o")
+    model = _field(members, "model", _string, "a string, such as openai/gpt-4o")
     if not model or len(model) > MODEL_LENGTH:
         raise bad_request(f"`model` is missing. Name one as a string of at most {MODEL_LENGTH} characters.", param="model")
-    stream = _field(members, "stream", bool, "true or false")
-    options = _field(members, "stream_options", StreamOptions, 'an object, such as {"include_usage": true}')
-    limits = [_field(members, name, int, "a whole number") for name in ("max_completion_tokens", "max_tokens")]
+    stream = _field(members, "stream", _boolean, "true or false")
+    options = _field(members, "stream_options", _options, 'an object, such as {"include_usage": true}')
+    limits = [_field(members, name, _integer, "a whole number") for name in ("max_completion_tokens", "max_tokens")]
     return ChatRequest(
         members=members,
         size=len(body),
@@ -62,16 +70,18 @@ def read_request(body: bytes) -> ChatRequest:
 
 def _members(body: bytes) -> dict[str, Raw]:
     try:
-        return msgspec.json.decode(body, type=dict[str, Raw])
+        return _decode_members(body)
     except msgspec.ValidationError:
         raise bad_request("The body must be a JSON object.") from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise bad_request(f"The body is not JSON that can be read: {error}.") from None
 
 
-def _field[T](members: Mapping[str, Raw], name: str, kind: type[T], wanted: str) -> T | None:
+def _field[T](members: Mapping[str, Raw], name: str, decode: Callable[[Raw], T], wanted: str) -> T | None:
+    if name not in members:
+        return None
     try:
-        return msgspec.json.decode(members[name], type=kind | None) if name in members else None
+        return decode(members[name])
     except (msgspec.DecodeError, RecursionError):
         raise bad_request(f"`{name}` must be {wanted}.", param=name) from None
 
@@ -106,10 +116,13 @@ class WireUsage(Struct):
     estimated_cost: float | None = None
 
 
+_decode_usage = Decoder(WireUsage).decode
+
+
 def read_usage(raw: bytes | Raw) -> Usage | None:
     """Grok counts reasoning beside completion_tokens, everyone else inside; the total tells which."""
     try:
-        wire = msgspec.json.decode(raw, type=WireUsage)
+        wire = _decode_usage(raw)
     except (msgspec.DecodeError, RecursionError):
         return None
     entered, written = wire.prompt_tokens or 0, wire.completion_tokens or 0
@@ -151,7 +164,7 @@ class BrokenAnswer(Exception):
     """A provider answered 200 with something that is no completion."""
 
 
-_decode_answer = msgspec.json.Decoder(Answer).decode
+_decode_answer = Decoder(Answer).decode
 
 
 def read_completion(body: bytes) -> Answer:
