@@ -15,6 +15,10 @@ from tests.serving import Server, stop
 
 QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+SETTLED = """async () => {
+  await new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+  await Promise.allSettled(document.getAnimations().map(animation => animation.finished));
+}"""
 EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of 422")  # a form with a mistake in it
 
 
@@ -88,6 +92,7 @@ class Visitor:
             self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             assert self.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, self.page.url
             if self.scripts:
+                self.page.evaluate(SETTLED)
                 results = Axe().run(self.page)
                 assert results.violations_count == 0, f"{self.page.url} {viewport} {scheme}: {results.generate_report()}"
 
