@@ -1,0 +1,17 @@
+"""The process that tests/test_gateway_kill.py kills. Imported once by a fork server, so that each start is quick."""
+
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from django.db import connections
+
+from byok_site import asgi
+
+
+def serve(port: int, database: dict[str, Any], overrides: dict[str, str], folder: Path) -> None:
+    settings.UPSTREAM_OVERRIDES = overrides
+    connections["default"].settings_dict.update(database)
+    asgi.JOURNAL_FOLDER = folder
+    uvicorn.run(asgi.Application(), port=port, loop="uvloop", log_level="critical", lifespan="on")
