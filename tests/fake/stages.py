@@ -1,43 +1,21 @@
-"""What each provider looks like from outside: its address, its key, its models, its way to say no."""
+"""What each provider of the OpenAI wire looks like: its address, its key, its models, its way to say no."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-RECORDINGS = Path(__file__).parent.parent / "recordings"
 OPENAI_MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-5.5", "o3-mini")
 
-# What a key may be made to do. The number is the status that it ends in; 0 means that no whole answer comes.
-BEHAVIORS = {
-    "valid": 200,
-    "refused": 401,
-    "echoes": 401,  # and the error repeats the key, as careless servers do
-    "incorrect": 400,  # how xAI says that a key is wrong
-    "payment": 402,
-    "forbidden": 403,
-    "limited": 429,
-    "exhausted": 429,  # out of money, in OpenAI's words
-    "broken": 500,
-    "suspended": 200,  # the account page says that the account is blocked; chat is forbidden
-    "redirects": 302,
-    "html": 200,
-    "compressed": 200,  # answers gzip although nobody asked
-    "errs": 200,  # a stream that turns into an error event
-    "slow": 200,  # sends its first event, or nothing, until fake.go()
-    "stalls": 0,  # accepts, never answers
-    "cuts": 0,  # breaks off in the middle
-}
 CODES = {
     400: "invalid_request_error",
     401: "invalid_api_key",
     402: "billing_error",
     403: "permission_denied",
     404: "model_not_found",
+    413: "request_too_large",
     429: "rate_limit_exceeded",
     500: "server_error",
+    503: "server_is_overloaded",
 }
 
 ErrorBody = Callable[[int, str, str], Any]
@@ -70,7 +48,10 @@ def azure_error(status: int, code: str, message: str) -> Any:
 
 @dataclass(frozen=True)
 class Stage:
-    """One provider. `base` is where its chat lives; `account` where its test call does, when that is elsewhere."""
+    """One provider. `base` is where its chat lives; `account` where its test call does, when that is elsewhere.
+
+    operations: what it does beside chat.
+    """
 
     slug: str
     base: str
@@ -84,24 +65,7 @@ class Stage:
     suspension: Mapping[str, Any] = field(default_factory=dict)
     usage_by_default: bool = False
     open_models: bool = False
-
-    def key(self, behavior: str, number: int) -> str:
-        return f"{self.key_prefix}fake-{behavior}-{self.slug}-{number:04}"
-
-    def behavior(self, credential: str) -> str | None:
-        """What a key is made to do; None for a key that this provider never gave out."""
-        head, _, rest = credential.partition("fake-")
-        behavior, _, tail = rest.partition("-")
-        known = head == self.key_prefix and behavior in BEHAVIORS and tail.startswith(f"{self.slug}-")
-        return behavior if known else None
-
-    def recording(self, name: str, folder: str = "") -> Mapping[str, Any]:
-        return load(folder or self.recordings, name)
-
-
-@cache
-def load(folder: str, name: str) -> Mapping[str, Any]:
-    return json.loads((RECORDINGS / folder / f"{name}.json").read_text())["response"]
+    operations: frozenset[str] = frozenset()
 
 
 HEALTHY_XAI = {
@@ -114,10 +78,12 @@ HEALTHY_XAI = {
 }
 HEALTHY_DEEPINFRA = {"stripe_balance": -12.5, "suspended": False, "suspend_reason": None}
 
+EVERYTHING = frozenset({"responses", "embeddings", "images", "transcriptions", "translations", "speech"})
+
 STAGES = {
     stage.slug: stage
     for stage in (
-        Stage("openai", "/openai/v1", "sk-proj-", OPENAI_MODELS, openai_error),
+        Stage("openai", "/openai/v1", "sk-proj-", OPENAI_MODELS, openai_error, operations=EVERYTHING),
         Stage(
             "groq",
             "/groq/openai/v1",
@@ -125,6 +91,7 @@ STAGES = {
             ("openai/gpt-oss-120b", "openai/gpt-oss-20b", "qwen/qwen3-32b"),
             groq_error,
             recordings="groq",
+            operations=frozenset({"responses", "embeddings", "transcriptions", "translations", "speech"}),
         ),
         Stage(
             "xai",
@@ -136,6 +103,7 @@ STAGES = {
             account="/xai/v1/api-key",
             profile=HEALTHY_XAI,
             suspension={**HEALTHY_XAI, "team_blocked": True},
+            operations=frozenset({"responses", "images"}),
         ),
         Stage(
             "deepinfra",
@@ -148,6 +116,7 @@ STAGES = {
             suspension={"uid": "u-1", "checklist": {**HEALTHY_DEEPINFRA, "suspended": True, "suspend_reason": "balance"}},
             usage_by_default=True,
             open_models=True,
+            operations=EVERYTHING - {"responses"},
         ),
         Stage(
             "baseten",
@@ -159,6 +128,6 @@ STAGES = {
             profile={"id": "u-1", "email": "alice@example.com", "name": "Alice"},
             suspension={"id": "u-1", "email": "alice@example.com", "name": "Alice"},
         ),
-        Stage("azure", "/openai/v1", "", OPENAI_MODELS, azure_error, auth="api-key"),
+        Stage("azure", "/openai/v1", "", OPENAI_MODELS, azure_error, auth="api-key", operations=EVERYTHING),
     )
 }
