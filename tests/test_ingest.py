@@ -224,7 +224,7 @@ class missing:
             cursor.execute(f"ALTER TABLE {old} RENAME TO {new}")
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_the_thread_goes_on_after_a_failure(lone: Organization, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     failed = threading.Event()
     handler = logging.Handler()
@@ -259,7 +259,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
         return list(threads.map(run, calls))
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_two_hosts_add_to_the_same_sums_without_loss(postgres_only: None, lone: Organization, tmp_path: Path) -> None:
     keys = [make_keys(lone, f"Key {number}") for number in range(8)]
     writers = []
@@ -272,7 +272,7 @@ def test_two_hosts_add_to_the_same_sums_without_loss(postgres_only: None, lone: 
         writer.stop()
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_the_same_attempts_booked_at_once_count_once(postgres_only: None, lone: Organization) -> None:
     same = [attempt(lone) for _ in range(300)]
     outcomes = at_once(*[lambda: book(same)] * 4)

@@ -200,7 +200,7 @@ def test_a_removed_key_cannot_be_turned_on(acme: Organization, by: Actor) -> Non
     assert not ProviderKey.objects.get(pk=key.pk).enabled
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_keys_added_at_once_get_places_and_names_of_their_own(postgres_only: None, acme: Organization, by: Actor) -> None:
     def attempt(number: int) -> bool:
         try:

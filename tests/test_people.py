@@ -70,7 +70,7 @@ def test_a_refused_set_up_says_what_to_fix_and_forgets_the_password(client: Clie
     assert b"zq8 short" not in answer.content
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_of_two_who_use_the_link_at_once_one_becomes_the_owner(postgres_only: None) -> None:
     Group.objects.get_or_create(name=OWNER)
 

@@ -310,7 +310,7 @@ def test_a_stored_credential_opens_for_its_own_row_only(
         data_keys.open_credential(stored, data_keys.of(acme))
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_ten_threads_that_need_the_first_data_key_agree_on_it(postgres_only: None, acme: Organization) -> None:
     def first(_: int) -> bytes:
         try:
