@@ -35,7 +35,12 @@ class RunningGateway:
         self.folder = folder
         self.directory = Directory()
         self.journal = Journal(folder)
-        self._options = {"first_byte_seconds": 30.0, "most_body_bytes": 1_000_000, **options}
+        self._options = {
+            "overrides": fake.overrides(),
+            "first_byte_seconds": 30.0,
+            "most_body_bytes": 1_000_000,
+            **options,
+        }
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server: uvicorn.Server | None = None
@@ -62,7 +67,6 @@ class RunningGateway:
                 egress=egress,
                 journal=self.journal,
                 journal_folder=self.folder,
-                overrides=self.fake.overrides(),
                 **self._options,
             )
             config = uvicorn.Config(gateway, lifespan="off", log_level="warning", timeout_graceful_shutdown=5)

@@ -2,10 +2,8 @@
 
 import gzip
 import json
-import socket
-from collections.abc import Mapping
 from http.client import HTTPConnection
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -14,44 +12,10 @@ from keys.models import ProviderKey
 from keys.providers import Credential
 from orgs.models import Organization
 from tests.fake import FakeProvider
+from tests.gateway_calls import CHAT, GREETING, STREAMED, call, get, line, read_until
 from tests.gateway_server import BY, RunningGateway, StartGateway
 
 pytest_plugins = ["tests.gateway_fixtures"]
-
-CHAT = "/v1/chat/completions"
-GREETING: dict[str, Any] = {"model": "openai/gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}
-STREAMED: dict[str, Any] = {**GREETING, "stream": True}
-
-
-class Reply(NamedTuple):
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def error(self) -> Any:
-        return json.loads(self.body)["error"]
-
-
-def call(
-    gateway: RunningGateway,
-    body: Any = GREETING,
-    path: str = CHAT,
-    method: str = "POST",
-    headers: Mapping[str, str] | None = None,
-) -> Reply:
-    connection = HTTPConnection(gateway.url.removeprefix("http://"), timeout=20)
-    try:
-        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        connection.request(method, path, content, {"authorization": f"Bearer {gateway.secret}", **(headers or {})})
-        answer = connection.getresponse()
-        return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
-    finally:
-        connection.close()
-
-
-def get(gateway: RunningGateway, path: str, **options: Any) -> Reply:
-    return call(gateway, None, path, "GET", **options)
 
 
 def last_arrival(gateway: RunningGateway) -> Any:
@@ -347,10 +311,7 @@ def test_an_error_in_the_middle_of_a_stream_reaches_the_client(gateway: RunningG
 
 def test_a_client_that_leaves_ends_the_providers_work(gateway: RunningGateway) -> None:
     gateway.add("openai", "slow")
-    with socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2])), timeout=20) as client:
-        body = json.dumps(STREAMED).encode()
-        head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nx-api-key: {gateway.secret}\r\ncontent-length: {len(body)}\r\n\r\n"
-        client.sendall(head.encode() + body)
+    with line(gateway, STREAMED) as client:
         assert b"data: " in read_until(client, b"data: ")
     assert gateway.fake.wait_for(lambda: gateway.fake.disconnects == 1)
     (ended,) = gateway.attempts()
@@ -359,21 +320,11 @@ def test_a_client_that_leaves_ends_the_providers_work(gateway: RunningGateway) -
 
 def test_a_client_that_leaves_before_the_answer_is_noticed_too(gateway: RunningGateway) -> None:
     gateway.add("openai", "stalls")
-    with socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2])), timeout=20) as client:
-        body = json.dumps(GREETING).encode()
-        head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nx-api-key: {gateway.secret}\r\ncontent-length: {len(body)}\r\n\r\n"
-        client.sendall(head.encode() + body)
+    with line(gateway, GREETING):
         assert gateway.fake.wait_for(lambda: len(gateway.fake.requests) == 1 and gateway.fake.requests[0].behavior == "stalls")
     assert gateway.fake.wait_for(lambda: gateway.fake.disconnects == 1)
     assert gateway.outcomes() == [("cancelled", "", None)]
     assert gateway.attempts()[0].closed.input_tokens > 0
-
-
-def read_until(client: socket.socket, mark: bytes) -> bytes:
-    received = b""
-    while mark not in received and (part := client.recv(65536)):
-        received += part
-    return received
 
 
 # What is refused

@@ -181,7 +181,7 @@ def read_completion(body: bytes) -> Answer:
 class ChatStream:
     """Reads a stream while it is relayed: counts events, finds usage and errors, takes out the usage we asked for.
 
-    `events` counts those with data, about one a token. `error` is the data of the first error event.
+    `events` counts those with data, about one a token, but for [DONE]. `error` is the data of the first error event.
     """
 
     __slots__ = ("_splitter", "_takes_usage_out", "begins_with_error", "done", "error", "events", "usage")
@@ -212,13 +212,12 @@ class ChatStream:
         """Whether the event is the client's to see. Most are told to be by a look at their bytes."""
         if b"data:" not in event:
             return True
+        if DONE in event and data_of(event) == DONE:
+            self.done = True
+            return True
         self.events += 1
         tells_usage = b'"usage"' in event and b'"usage":null' not in event
-        if not (tells_usage or b'"error"' in event or DONE in event):
-            return True
-        data = data_of(event) or b""
-        self.done = self.done or data == DONE
-        return data == DONE or self._reads(data)
+        return not (tells_usage or b'"error"' in event) or self._reads(data_of(event) or b"")
 
     def _reads(self, data: bytes) -> bool:
         """Looks into an event that may hold usage or an error."""
