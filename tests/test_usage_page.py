@@ -328,6 +328,20 @@ def test_the_number_of_queries_does_not_grow_with_events(owner: Client, acme: Or
     assert [queries_of(url) for url in urls] == few == [12, 12, 12, 7, 13]
 
 
+def test_the_database_adds_up_and_hands_over_few_rows(acme: Organization) -> None:
+    book(many(acme, 0, [uuid4() for _ in range(20)]))
+    with CaptureQueriesContext(connection) as captured:
+        report(acme, queries.read({}, zone("UTC"), NOON))
+    sums = [each["sql"] for each in captured.captured_queries if "SUM(" in each["sql"]]
+    assert [rows_from(sql) for sql in sums] == [1, 1, 30]
+
+
+def rows_from(sql: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return len(cursor.fetchall())
+
+
 def many(acme: Organization, batch: int, clients: list[UUID]) -> list[Any]:
     started = (NOON - timedelta(minutes=number * 51 + batch) for number in range(2500))
     return [

@@ -84,8 +84,9 @@ def _price(provider_id: str, name: str, day: date) -> tuple[ModelPrice, Rates | 
 def _rates(price: ModelPrice) -> Rates | None:
     """Its plain rates, or None where the price depends on size or on more than tokens."""
     fresh, cached, output = price.input_mtok, price.cache_read_mtok, price.output_mtok
-    curved = any(getattr(price, unit) is not None for unit in CURVED)
-    if curved or any(isinstance(rate, TieredPrices) for rate in (fresh, cached, output)):
+    if any(getattr(price, unit) is not None for unit in CURVED):
+        return None
+    if isinstance(fresh, TieredPrices) or isinstance(cached, TieredPrices) or isinstance(output, TieredPrices):
         return None
     fresh = fresh or Decimal(0)
     return Rates(fresh, fresh if cached is None else cached, output or Decimal(0))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -42,7 +42,8 @@ def read(params: Mapping[str, str], local: ZoneInfo, now: datetime) -> Query:
     filters = {name: _value(name, params[name]) for name in COLUMNS if params.get(name)}
     by = _choice(params.get("by"), tuple(COLUMNS))
     asked = periods.read_dates(params)
-    name = params.get("range") if params.get("range") in periods.RANGES else periods.DEFAULT
+    name = params.get("range", "")
+    name = name if name in periods.RANGES else periods.DEFAULT
     hourly = {by, *filters} <= HOURLY
     measure = _choice(params.get("m"), MEASURES)
     return Query(
@@ -56,7 +57,7 @@ def read(params: Mapping[str, str], local: ZoneInfo, now: datetime) -> Query:
     )
 
 
-def _notice(asked: tuple | None, name: str, hourly: bool) -> str:
+def _notice(asked: tuple[date, date] | None, name: str, hourly: bool) -> str:
     if asked and abs(asked[1] - asked[0]).days >= periods.LONGEST:
         return f"This period is too long to show at once. Showing the last {periods.LONGEST} days of it."
     if not asked and name == "24h" and not hourly:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
 from django.db import models
@@ -160,7 +161,7 @@ def report(organization: Organization, query: Query) -> Report:
 def lines(organization: Organization, query: Query) -> Iterator[tuple[date, Item, Totals]]:
     """Totals of each bucket and item, read from the database as they are asked for."""
     when, column = _bucket(query.period), COLUMNS[query.by]
-    rows = _rows(organization, query, query.period).order_by(when, column).values_list(when, column, "outcome", *_sums())
+    rows = _summed(_rows(organization, query, query.period), when, column, "outcome").order_by(when, column)
     for (bucket, item), group in groupby(rows.iterator(chunk_size=2000), key=itemgetter(0, 1)):
         totals = Totals()
         for _, _, outcome, *sums in group:
@@ -188,14 +189,16 @@ def _bucket(period: Period) -> str:
     return "hour" if period.hourly else "day"
 
 
-def _sums() -> list[Sum]:
-    return [Sum(name) for name in MEASURES]
+def _summed(rows: models.QuerySet[UsageRollup], *by: str) -> models.QuerySet[UsageRollup, tuple[Any, ...]]:
+    """One row for each combination of `by`: these, then the sums of MEASURES."""
+    sums = {f"sum_of_{name}": Sum(name) for name in MEASURES}
+    return rows.values(*by).annotate(**sums).values_list(*by, *sums)
 
 
 def _by_item(rows: models.QuerySet[UsageRollup], column: str) -> tuple[dict[Item, Totals], Totals]:
     items: defaultdict[Item, Totals] = defaultdict(Totals)
     total = Totals()
-    for item, outcome, *sums in rows.values_list(column, "outcome", *_sums()):
+    for item, outcome, *sums in _summed(rows, column, "outcome"):
         items[item].count(outcome, sums)
         total.count(outcome, sums)
     return items, total
@@ -203,7 +206,7 @@ def _by_item(rows: models.QuerySet[UsageRollup], column: str) -> tuple[dict[Item
 
 def _total(rows: models.QuerySet[UsageRollup]) -> Totals:
     total = Totals()
-    for outcome, *sums in rows.values_list("outcome", *_sums()):
+    for outcome, *sums in _summed(rows, "outcome"):
         total.count(outcome, sums)
     return total
 
@@ -219,7 +222,7 @@ def _buckets(rows: models.QuerySet[UsageRollup], query: Query, series: list[Item
     when, column, measure = _bucket(query.period), COLUMNS[query.by], MEASURE[query.measure]
     item = Case(When(**{f"{column}__in": [each for each in series if each != OTHER]}, then=F(column)), default=Value(None))
     cells: defaultdict[tuple[date, Item], Totals] = defaultdict(Totals)
-    for bucket, name, outcome, *sums in rows.annotate(item=item).values_list(when, "item", "outcome", *_sums()):
+    for bucket, name, outcome, *sums in _summed(rows.annotate(item=item), when, "item", "outcome"):
         cells[bucket, name or OTHER].count(outcome, sums)
     return [(bucket, [measure(cells[bucket, name]) for name in series]) for bucket in query.period.buckets()]
 

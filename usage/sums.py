@@ -11,13 +11,14 @@ from uuid import UUID
 
 from django.db import connection, models
 
-type Row = Sequence[Any]
+type Row = tuple[Any, ...]
+type Field = models.Field[Any, Any]
 
 
 def insert(model: type[models.Model], names: Sequence[str], rows: Iterable[Row]) -> None:
     """Insert rows of these fields; IntegrityError where one exists. PostgreSQL copies ten times as fast as it inserts."""
-    fields = [model._meta.get_field(name) for name in names]
-    table, columns = _quoted(model._meta.db_table), ", ".join(_quoted(field.column) for field in fields)
+    fields = [_field(model, name) for name in names]
+    table, columns = _quoted(model._meta.db_table), ", ".join(map(_column, fields))
     if connection.vendor == "postgresql":
         sql = f"COPY {table} ({columns}) FROM STDIN"
         with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(sql) as copy:
@@ -30,8 +31,8 @@ def insert(model: type[models.Model], names: Sequence[str], rows: Iterable[Row])
 
 def add(model: type[models.Model], key: Sequence[str], measures: Sequence[str], rows: Iterable[Row]) -> None:
     """Add the measures of each row to the one with the same key, or insert it. A row is its key, then its measures."""
-    fields = [model._meta.get_field(name) for name in (*key, *measures)]
-    names = [_quoted(field.column) for field in fields]
+    fields = [_field(model, name) for name in (*key, *measures)]
+    names = [_column(field) for field in fields]
     table, columns, target = _quoted(model._meta.db_table), ", ".join(names), ", ".join(names[: len(key)])
     sums = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in names[len(key) :])
     sql = f"INSERT INTO {table} ({columns}) VALUES ({_marks(fields)}) ON CONFLICT ({target}) DO UPDATE SET {sums}"  # noqa: S608
@@ -40,25 +41,36 @@ def add(model: type[models.Model], key: Sequence[str], measures: Sequence[str], 
 
 def raise_to(model: type[models.Model], name: str, latest: Iterable[tuple[UUID, datetime]]) -> None:
     """Move a time of each row, by primary key, forward to the given one; never back."""
-    time, key = model._meta.get_field(name), model._meta.pk
-    table, column = _quoted(model._meta.db_table), _quoted(time.column)
-    sql = f"UPDATE {table} SET {column} = %s WHERE {_quoted(key.column)} = %s AND ({column} IS NULL OR {column} < %s)"  # noqa: S608
+    time, key = _field(model, name), _field(model, "id")
+    table, column = _quoted(model._meta.db_table), _column(time)
+    sql = f"UPDATE {table} SET {column} = %s WHERE {_column(key)} = %s AND ({column} IS NULL OR {column} < %s)"  # noqa: S608
     _run(sql, (time, key, time), ((at, pk, at) for pk, at in latest))
+
+
+def _field(model: type[models.Model], name: str) -> Field:
+    """A field that has a column."""
+    field = model._meta.get_field(name)
+    assert isinstance(field, models.Field)
+    return field
+
+
+def _column(field: Field) -> str:
+    return _quoted(str(field.column))
 
 
 def _quoted(name: str) -> str:
     return connection.ops.quote_name(name)
 
 
-def _marks(fields: Sequence[models.Field]) -> str:
+def _marks(fields: Sequence[Field]) -> str:
     return ", ".join(["%s"] * len(fields))
 
 
-def _run(sql: str, fields: Sequence[models.Field], rows: Iterable[Row]) -> None:
+def _run(sql: str, fields: Sequence[Field], rows: Iterable[Row]) -> None:
     with connection.cursor() as cursor:
         cursor.executemany(sql, [[_prepared(field, value) for field, value in zip(fields, row, strict=True)] for row in rows])
 
 
-def _prepared(field: models.Field, value: Any) -> Any:
+def _prepared(field: Field, value: Any) -> Any:
     """The value as this database takes it; whole numbers and text need nothing."""
     return value if isinstance(value, int | str) else field.get_db_prep_save(value, connection)
