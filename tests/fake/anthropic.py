@@ -21,6 +21,7 @@ MODELS = (
     "claude-opus-4-5",
     "claude-sonnet-4-5",
     "claude-sonnet-4-5-20250929",
+    "claude-sonnet-4-6",
     "claude-haiku-4-5",
 )
 

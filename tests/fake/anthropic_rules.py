@@ -23,7 +23,8 @@ NO_SAMPLING_FROM = {"opus": (4, 7), "sonnet": (5, 0), "haiku": (5, 5), "fable": 
 
 def complaint(body: Mapping[str, Any], *, version: str, model: str = "", counts: bool = False) -> str | None:
     """What is wrong with a request, in Anthropic's words. model: where it stands in the address instead of the body."""
-    if unknown := sorted(set(body) - NAMES - ({"anthropic_version", "anthropic_beta"} if model else set())):
+    known = NAMES - {"model"} | {"anthropic_version", "anthropic_beta"} if model else NAMES
+    if unknown := sorted(set(body) - known):
         return f"{unknown[0]}: Extra inputs are not permitted"
     if not model and not body.get("model"):
         return "model: Field required"

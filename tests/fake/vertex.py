@@ -124,8 +124,6 @@ class Vertex(Google):
 
 
 def claude_complaint(body: dict[str, Any], model: str, streams: bool) -> str | None:
-    if "model" in body:
-        return "model: Extra inputs are not permitted"
     if body.get("anthropic_version") != BODY_VERSION:
         return f"anthropic_version: Input should be '{BODY_VERSION}'"
     if bool(body.get("stream")) != streams:
