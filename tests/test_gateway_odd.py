@@ -1,6 +1,7 @@
 """Providers that misbehave in ways which no honest one does: bytes by hand, on a socket of our own."""
 
 import json
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -8,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from gateway import exchange
 from tests.fake import FakeProvider
-from tests.gateway_calls import GREETING, STREAMED, call, line, read_until
+from tests.gateway_calls import CHAT, GREETING, STREAMED, call, line, read_until
 from tests.gateway_server import RunningGateway, StartGateway
 
 pytest_plugins = ["tests.gateway_fixtures"]
@@ -30,6 +32,7 @@ class Odd(socketserver.ThreadingTCPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Line)
         self.stopped = threading.Event()
+        self.hung_up = threading.Event()  # somebody would not hear it to the end
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
@@ -47,7 +50,10 @@ class Line(socketserver.BaseRequestHandler):
         received = b""
         while b"\r\n\r\n" not in received or not received.endswith(b"}"):
             received += self.request.recv(65536)
-        self.request.sendall(self.server.said)
+        try:
+            self.request.sendall(self.server.said)
+        except OSError:
+            self.server.hung_up.set()
         if self.server.holds:
             self.server.stopped.wait()
 
@@ -171,3 +177,18 @@ def test_hostile_headers_and_events_go_no_further(gateway: RunningGateway, odd: 
     assert reply.headers["x-content-type-options"] == "nosniff"
     assert "canary" not in repr(reply.headers)
     assert "x-provider-request-id" not in reply.headers
+
+
+def test_a_body_that_does_not_arrive_is_not_waited_for(gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "BODY_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2])), timeout=20) as client:
+        client.sendall(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nx-api-key: {gateway.secret}\r\ncontent-length: 9\r\n\r\n{{".encode())
+        assert b"408 Request Timeout" in read_until(client, b"\r\n")
+
+
+def test_a_client_that_does_not_read_is_let_go(gateway: RunningGateway, odd: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "WRITE_SECONDS", 0.2)
+    odd.says(f"200 OK\r\n{EVENTS}", CHUNK * 500_000)
+    with line(gateway, {**STREAMED, "model": "openai/gpt-oss-120b"}):
+        assert odd.hung_up.wait(20)
+    assert gateway.outcomes() == [("cancelled", "", 200)]

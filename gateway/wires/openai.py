@@ -53,8 +53,8 @@ def read_request(body: bytes) -> ChatRequest:
     """Raises Refusal that names the field. A name that stands twice counts once, the last time, for the provider as well."""
     members = _members(body)
     model = _field(members, "model", _string, "a string, such as openai/gpt-4o")
-    if not model or len(model) > MODEL_LENGTH:
-        raise bad_request(f"`model` is missing. Name one as a string of at most {MODEL_LENGTH} characters.", param="model")
+    if not model or len(model) > MODEL_LENGTH or not model.isprintable():
+        raise bad_request(f"`model` must be a name of at most {MODEL_LENGTH} characters, such as openai/gpt-4o.", param="model")
     stream = _field(members, "stream", _boolean, "true or false")
     options = _field(members, "stream_options", _options, 'an object, such as {"include_usage": true}')
     limits = [_field(members, name, _integer, "a whole number") for name in ("max_completion_tokens", "max_tokens")]
