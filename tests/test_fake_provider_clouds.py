@@ -14,7 +14,7 @@ from botocore.credentials import Credentials
 from botocore.eventstream import EventStreamBuffer
 
 from keys.providers import Credential
-from tests.fake import FakeProvider
+from tests.fake import FakeProvider, replay
 from tests.fake.service_accounts import AUDIENCE, SCOPE
 from tests.fake.vertex import GRANT
 
@@ -99,6 +99,20 @@ def test_a_stream_of_converse_may_end_in_an_exception(fake_provider: FakeProvide
     headers, payload = frames(answer)[-1]
     assert (headers[":message-type"], headers[":exception-type"]) == ("exception", "modelStreamErrorException")
     assert payload["message"]
+
+
+@pytest.mark.parametrize("name", replay.names("bedrock", ""))
+def test_a_test_may_choose_the_recording(fake_provider: FakeProvider, name: str) -> None:
+    fake_provider.replay("bedrock", name)
+    recorded = replay.load("bedrock", name)
+    answer = aws(fake_provider, f"/model/{NOVA}/converse{'' if 'json' in recorded else '-stream'}", HELLO)
+    assert answer.status_code == recorded["status"]
+    if "json" in recorded:
+        assert answer.json() == recorded["json"]
+    elif "base64" in recorded:
+        assert base64.b64decode(recorded["base64"]).startswith(answer.content)
+    else:
+        assert [{headers[":event-type"]: payload} for headers, payload in frames(answer)] == recorded["chunks"]
 
 
 def test_claude_on_bedrock_speaks_its_own_words(fake_provider: FakeProvider) -> None:

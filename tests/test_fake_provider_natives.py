@@ -406,6 +406,17 @@ def test_responses_are_played_by_those_that_have_them(fake_provider: FakeProvide
     assert "response.completed" in answer.text if stream else answer.json()["output"]
 
 
-def test_a_test_may_choose_the_recording(call: Caller) -> None:
-    call.fake.replay("anthropic", replay.find("anthropic", "thinking-agui-0-1-10"))
-    assert call("anthropic", "/v1/messages", HELLO).json()["content"][0]["type"] == "thinking"
+MODEL = "/v1beta/models/gemini-2.5-pro"
+RECORDED = [
+    *(("anthropic", "/v1/messages", HELLO, name) for name in replay.names("anthropic", "messages-once")),
+    *(("anthropic", "/v1/messages", {**HELLO, "stream": True}, name) for name in replay.names("anthropic", "messages-stream")),
+    *(("aistudio", f"{MODEL}:generateContent", GEMINI, name) for name in replay.names("aistudio", "generate")),
+    *(("aistudio", f"{MODEL}:streamGenerateContent?alt=sse", GEMINI, name) for name in replay.names("aistudio", "stream")),
+]
+
+
+@pytest.mark.parametrize(("provider", "path", "body", "name"), RECORDED, ids=[case[-1][-60:] for case in RECORDED])
+def test_a_test_may_choose_the_recording(call: Caller, provider: str, path: str, body: Any, name: str) -> None:
+    call.fake.replay(provider, name)
+    answer, recorded = call(provider, path, body), replay.load(provider, name)
+    assert answer.text == recorded["text"] if "text" in recorded else answer.json() == recorded["json"]

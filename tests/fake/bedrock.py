@@ -165,10 +165,11 @@ class Bedrock(Play):
         if wrong := "stream: Extra inputs are not permitted" if "stream" in body else claude_complaint(body, model):
             raise self.fails(400, "ValidationException", wrong)
         if not request.path.endswith("-stream"):
-            return await self.tell(request, replay.load("anthropic", anthropic.TEXT)["json"])
+            return await self.perform(request, anthropic.TEXT, "anthropic")
         if received.behavior == "errs":
             return await self.pour(request, self.failing())
-        return await self.pour(request, claude_frames())
+        recording = self.floor.chosen.get(self.slug) or replay.load("anthropic", anthropic.TEXT_STREAM)
+        return await self.pour(request, claude_frames(recording))
 
     async def responses(self, request: web.Request, received: Received) -> web.StreamResponse:
         body = self.openai_body(request, received, "input")
@@ -248,9 +249,9 @@ def claude_complaint(body: dict[str, Any], model: str) -> str | None:
     return complaint(body, version="2023-06-01", model=model)
 
 
-def claude_frames() -> list[bytes]:
+def claude_frames(recording: replay.Recording) -> list[bytes]:
     """Anthropic's events in frames, with Bedrock's own count at the end."""
-    chunks = [replay.data(event) for event in replay.events(replay.load("anthropic", anthropic.TEXT_STREAM))]
+    chunks = [replay.data(event) for event in replay.events(recording)]
     metrics = {"inputTokenCount": 20, "outputTokenCount": 5, "invocationLatency": 900, "firstByteLatency": 300}
     chunks[-1] = {**chunks[-1], "amazon-bedrock-invocationMetrics": metrics}
     return [frame("chunk", {"bytes": base64.b64encode(replay.dump(chunk)).decode(), "p": "abcdef"}) for chunk in chunks]

@@ -91,7 +91,7 @@ class Fal(Play):
             raise self.fails(401, "", MALFORMED)
         return shown
 
-    def error(self, status: int, kind: str, message: str) -> Any:
+    def error(self, status: int, kind: str, message: Any) -> Any:
         return {"detail": message, "error_type": kind} if kind else {"detail": message}
 
     def refused(self, received: Received, key: str, act: Act) -> Any:

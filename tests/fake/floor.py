@@ -168,8 +168,8 @@ class Play:
     def routes(self) -> Iterable[Route]:
         raise NotImplementedError
 
-    def error(self, status: int, kind: str, message: str) -> Any:
-        """The body of an error."""
+    def error(self, status: int, kind: str, message: Any) -> Any:
+        """The body of an error. `message` is a text but where a provider sends a list."""
         raise NotImplementedError
 
     def mount(self, app: web.Application) -> None:
@@ -235,11 +235,11 @@ class Play:
 
     # What is answered
 
-    def says(self, status: int, kind: str, message: str) -> Answer:
+    def says(self, status: int, kind: str, message: Any) -> Answer:
         headers = {"retry-after": "7"} if status == 429 else {}
         return Answer(status, replay.dump(self.error(status, kind, message)), headers)
 
-    def fails(self, status: int, kind: str, message: str) -> Refusal:
+    def fails(self, status: int, kind: str, message: Any) -> Refusal:
         return Refusal(self.says(status, kind, message))
 
     def read_json(self, request: web.Request, received: Received) -> dict[str, Any]:

@@ -28,6 +28,11 @@ def find(folder: str, *words: str) -> str:
     return names[0]
 
 
+def names(folder: str, start: str) -> list[str]:
+    """Of all recordings in a folder that begin so."""
+    return sorted(path.stem for path in (RECORDINGS / folder).glob(f"{start}*.json"))
+
+
 def dump(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 

@@ -111,10 +111,10 @@ class Vertex(Google):
         if wrong := claude_complaint(body, model, streams):
             raise Refusal(Answer(400, replay.dump(claude_error(wrong))))
         if not streams:
-            return await self.tell(request, replay.load("anthropic", anthropic.TEXT)["json"])
+            return await self.perform(request, anthropic.TEXT, "anthropic")
         if received.behavior == "errs":
             return await self.pour(request, anthropic.failing_events())
-        return await self.pour(request, replay.events(replay.load("anthropic", anthropic.TEXT_STREAM)))
+        return await self.perform(request, anthropic.TEXT_STREAM, "anthropic")
 
     async def list_models(self, request: web.Request, received: Received) -> web.StreamResponse:
         publisher = request.match_info["publisher"]
