@@ -36,7 +36,12 @@ def parts(**words: tuple[str, str]) -> dict[str, Part]:
     return {name: Part(name, *about) for name, about in words.items()}
 
 
-API_KEY = parts(api_key=("api_key", "the API key"))
+API_KEY = parts(
+    api_key=("api_key", "the API key"),
+    organization=("organization", "the organization ID"),
+    project=("project", "the project ID"),
+)
+OPTIONS = {"organization": re.compile(r"org-[A-Za-z0-9_-]{1,100}"), "project": re.compile(r"proj_[A-Za-z0-9_-]{1,100}")}
 AZURE = parts(
     model_slug=("deployments", "the model slug"),
     endpoint_url=("deployments", "the endpoint"),
@@ -58,8 +63,9 @@ VERTEX = {name: Part(name, "json", name) for name in f"{VERTEX_NAMES} {VERTEX_CE
 def parse(provider: Provider, fields: Mapping[str, str], *, allow: AllowList) -> Parsed:
     """The credential and the warnings about it. Raises CredentialError with every problem found.
 
-    fields: {"api_key"} · Azure {"deployments": JSON} · Bedrock {"access_key_id", "secret_access_key", "session_token",
-    "region"} or {"api_key", "region"} or {"json"} · Vertex {"json", "location"}.
+    fields: {"api_key"}, for OpenAI with "organization" and "project" · Azure {"deployments": JSON} · Bedrock
+    {"access_key_id", "secret_access_key", "session_token", "region"} or {"api_key", "region"} or {"json"} ·
+    Vertex {"json", "location"}.
     """
     match provider.shape:
         case Shape.API_KEY:
@@ -97,14 +103,25 @@ def finish(*entries: Entry) -> tuple[str, ...]:
 
 
 def api_key(provider: Provider, fields: Mapping[str, str]) -> Parsed:
-    entry = from_fields(API_KEY, fields)
-    if not entry.values:
+    """The key, and what the provider's row lets its owner say beside it."""
+    entry = from_fields({name: part for name, part in API_KEY.items() if name in ("api_key", *provider.options)}, fields)
+    if "api_key" not in entry.values:
         entry.report("api_key", f"paste the API key. {provider.where}", "Empty")
     if entry.require_secret("api_key"):
         warn_of_other_provider(entry, "api_key", provider)
+    for name in provider.options:
+        check_option(entry, name)
     warnings = finish(entry)
     key = entry.values["api_key"]
-    return Credential({"api_key": key}, {}, hint(key, provider.prefixes)), warnings
+    public = {name: entry.values[name] for name in provider.options if name in entry.values}
+    return Credential({"api_key": key}, public, hint(key, provider.prefixes)), warnings
+
+
+def check_option(entry: Entry, name: str) -> None:
+    """An ID, and nothing else: it is kept in the open, where a key that was pasted in the wrong place must not end."""
+    if name in entry.values and not OPTIONS[name].fullmatch(entry.values[name]):
+        start = OPTIONS[name].pattern.partition("[")[0]
+        entry.report(name, f"this is not {entry.parts[name].words}. It starts {start}; leave it empty if you have none.", "ID")
 
 
 def warn_of_other_provider(entry: Entry, name: str, provider: Provider) -> None:

@@ -59,7 +59,7 @@ class Signer:
     async def sign(self, outbound: Outbound, provider: Provider, credential: Credential, body: bytes) -> Outbound:
         """The request with what proves who sends it. Raises SigningError and EgressError."""
         if provider.shape is Shape.BEDROCK and "api_key" not in credential.secret:
-            return sigv4(outbound, credential, body, service="sts" if "://sts." in outbound.url else "bedrock")
+            return sigv4(outbound, credential, body, service="sts" if outbound.service == "sts" else "bedrock")
         if provider.shape is Shape.VERTEX:
             token = await self._token(credential)
             return replace(outbound, headers={**outbound.headers, "authorization": f"Bearer {token}"})

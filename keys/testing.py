@@ -9,12 +9,19 @@ from django.conf import settings
 
 from keys.addresses import AllowList
 from keys.egress import Egress, EgressError, Patience
+from keys.providers import azure
 from keys.providers.base import Credential, Outbound, Provider, Shape, TestCall
+from keys.providers.errors import ErrorClass, classify
 from keys.providers.requests import outbound
 from keys.providers.verdicts import listed_models, verdict
+from keys.signing import Signer, SigningError
 
 PATIENCE = Patience(connect=3.0, first_byte=10.0, idle=10.0, total=10.0)
 LARGEST_ANSWER = 4 * 1024 * 1024
+INVENTED = "ThisKeyWasNeverGivenToAnybodyItIsMadeUpToBeRefused"
+NO_PROOF = "did not refuse an invented key, so its answer says nothing about this one."
+
+type Reply = tuple[int, Mapping[str, str], bytes]
 
 
 class Verdict(StrEnum):
@@ -57,68 +64,105 @@ async def examine(
         )
     started = asyncio.get_running_loop().time()
     async with Egress(allow) as egress:
-        examination = Examination(provider, credential, overrides, egress, patience, started)
-        results = await asyncio.gather(*(examination.ask(provider.test, *call) for call in examination.calls(provider.test)))
+        signer = Signer(egress, overrides)
+        examination = Examination(provider, credential, overrides, egress, signer, patience, started)
+        results = await asyncio.gather(*(examination.ask(provider.test, *entry) for entry in entries(provider, credential)))
     worst = max(results, key=lambda result: list(Verdict).index(result.verdict))
     models = sorted({model for result in results for model in result.models})
     return replace(worst, latency_ms=round((asyncio.get_running_loop().time() - started) * 1000), models=tuple(models))
 
 
+def entries(provider: Provider, credential: Credential) -> Sequence[tuple[int | None, str]]:
+    """What to ask for: number and slug of one Azure deployment for each surface and key; else the credential as a whole."""
+    if provider.shape is not Shape.AZURE:
+        return [(None, "")]
+    firsts: dict[tuple[str, str], tuple[int, str]] = {}
+    for number, entry in enumerate(credential.public["deployments"]):
+        surface = azure.read(entry["endpoint_url"]).url("models")
+        firsts.setdefault((surface, credential.secret["api_keys"][number]), (number, entry["model_slug"]))
+    return list(firsts.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """One test of one credential. `started` is the loop's time."""
+    """One test of one credential. `started` is the loop's time; everything ends when the patience that began there does."""
 
     provider: Provider
     credential: Credential
     overrides: Mapping[str, str]
     egress: Egress
+    signer: Signer
     patience: Patience
     started: float
 
-    def calls(self, test: TestCall) -> list[tuple[Outbound, str]]:
-        """The requests to send, with the deployment that each speaks for."""
-        if self.provider.shape is not Shape.AZURE:
-            return [(self.request(test.path, service=test.service), "")]
-        calls: dict[tuple[str, str], tuple[Outbound, str]] = {}
-        for number, entry in enumerate(self.credential.public["deployments"]):
-            request = self.request(test.path, deployment=number)
-            calls.setdefault((request.url, request.headers["api-key"]), (request, entry["model_slug"]))
-        return list(calls.values())
-
-    def request(self, path: str, *, service: str = "", deployment: int | None = None) -> Outbound:
-        credential, overrides = self.credential, self.overrides
-        return outbound(
-            self.provider, credential, path=path, overrides=overrides, method="GET", service=service, deployment=deployment
-        )
-
-    async def ask(self, test: TestCall, request: Outbound, deployment: str) -> TestResult:
+    async def ask(self, test: TestCall, deployment: int | None = None, slug: str = "") -> TestResult:
         """What one call shows. A bad finding names the deployment."""
-        prefix = f"{deployment}: " if deployment else ""
+        if test.first and "api_key" not in self.credential.secret:
+            before = await self.ask(test.first)
+            if before.verdict is not Verdict.VALID:
+                return before
+        prefix = f"{slug}: " if slug else ""
         try:
-            status, body = await self.exchange(request)
+            status, headers, body = await self.call(test, deployment)
+        except SigningError as error:
+            return TestResult(Verdict.UNKNOWN, f"{self.provider.label} could not be asked. {error}")
         except EgressError as error:
             await self.level(error)
             return TestResult(Verdict.UNKNOWN, prefix + self.silence(error))
-        judged, reason = verdict(self.provider, status, body)
-        if judged == Verdict.VALID:
-            return TestResult(Verdict.VALID, reason, status, models=tuple(await self.models(test, body)))
-        return TestResult(Verdict(judged), prefix + reason, status)
+        judged, reason = verdict(self.provider, status, body, headers, test)
+        if judged != Verdict.VALID:
+            return TestResult(Verdict(judged), prefix + reason, status)
+        if test.control and not await self.refuses_strangers(test):
+            return TestResult(Verdict.UNKNOWN, f"{self.provider.label} {NO_PROOF}", status)
+        return TestResult(Verdict.VALID, reason, status, models=tuple(await self.models(test, body)))
 
-    async def exchange(self, request: Outbound) -> tuple[int, bytes]:
-        """Status and body."""
-        answer = await self.egress.send(request, patience=self.patience)
-        return answer.status, await answer.read(LARGEST_ANSWER)
+    async def call(self, test: TestCall, deployment: int | None = None) -> Reply:
+        request = self.request(test.path, test.service, deployment, "POST" if test.form else "GET")
+        if test.form:
+            request = replace(request, headers={**request.headers, "content-type": "application/x-www-form-urlencoded"})
+        return await self.exchange(request, test.form)
 
-    async def models(self, test: TestCall, body: bytes) -> Sequence[str]:
-        """The provider's own names for what this key may use; none when it does not say in time."""
-        if test.lists_models:
-            return listed_models(self.provider, body)
-        if not test.models_path:
-            return ()
+    def request(self, path: str, service: str, deployment: int | None = None, method: str = "GET") -> Outbound:
+        credential, overrides = self.credential, self.overrides
+        return outbound(
+            self.provider, credential, path=path, overrides=overrides, method=method, service=service, deployment=deployment
+        )
+
+    async def exchange(self, request: Outbound, form: bytes = b"") -> Reply:
+        """Status, headers and body. What Google says to a service account instead of a token counts as the answer."""
         try:
             async with asyncio.timeout_at(self.started + self.patience.total):
-                status, listing = await self.exchange(self.request(test.models_path))
-        except (EgressError, TimeoutError):
+                signed = await self.signer.sign(request, self.provider, self.credential, form)
+                answer = await self.egress.send(signed, form or None, self.patience)
+                return answer.status, answer.headers, await answer.read(LARGEST_ANSWER)
+        except TimeoutError:
+            raise EgressError("timeout", "No answer came in time.") from None
+        except SigningError as error:
+            if error.status is None:
+                raise
+            return error.status, {}, error.body
+
+    async def refuses_strangers(self, test: TestCall) -> bool:
+        """Whether the same call with a key that nobody ever had is refused. If that cannot be told, it is not proven."""
+        invented = (self.provider.prefixes or ("",))[0] + INVENTED
+        stranger = replace(self, credential=Credential({"api_key": invented}, {}, ""))
+        try:
+            status, headers, body = await stranger.call(test)
+        except EgressError:
+            return False
+        return status >= 400 and classify(self.provider, status, headers, body) is ErrorClass.REFUSED
+
+    async def models(self, test: TestCall, body: bytes) -> Sequence[str]:
+        """The provider's own names for what this key may use; none of those that it does not tell in time."""
+        found = set(listed_models(self.provider, body) if test.lists_models else ())
+        if test.models_path:
+            found.update(await self.more_models(test))
+        return sorted(found)
+
+    async def more_models(self, test: TestCall) -> Sequence[str]:
+        try:
+            status, _, listing = await self.exchange(self.request(test.models_path, test.models_service))
+        except (EgressError, SigningError):
             return ()
         return listed_models(self.provider, listing) if status == 200 else ()
 

@@ -28,7 +28,7 @@ class Endpoint:
     def url(self, path: str, resource: str | None = None) -> str:
         """Where an operation such as chat/completions lives. `resource` replaces the endpoint's own."""
         base = self.resource if resource is None else resource
-        if not self.api_version:
+        if not self.api_version or path == "responses":  # which the classic surface does not have
             return f"{base}/openai/v1/{path}"
         place = "openai" if path == "models" else f"openai/deployments/{self.deployment}"
         return f"{base}/{place}/{path}?api-version={self.api_version}"

@@ -45,7 +45,7 @@ class Credential:
 class Outbound:
     """One request to a provider, ready to send but for its body. `operator` marks an address from UPSTREAM_OVERRIDES.
 
-    `native_model` is what the body's `model` must say.
+    `native_model` is what the body's `model` must say. `service` is the row's, "" the default; signing depends on it.
     """
 
     method: str
@@ -53,19 +53,28 @@ class Outbound:
     headers: Mapping[str, str] = field(repr=False)
     operator: bool = False
     native_model: str = ""
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TestCall:
     """The cheapest truthful call that tells whether a credential works. `service` names another base URL of the row.
 
-    Where its answer lists no models, `models_path` (on the default service) does.
+    form: what is posted, for a call that is no GET. says: a word that every good answer holds, where JSON is not enough.
+    control: the same call with an invented key must be refused, or its answer proves nothing.
+    first: a call that must be accepted before this one; a bare API key is not asked it.
+    models_path: where models are listed, beside or instead of this call's own answer (`lists_models`).
     """
 
     path: str
     service: str = ""
+    form: bytes = b""
+    says: str = ""
+    control: bool = False
+    first: "TestCall | None" = None
     lists_models: bool = False
     models_path: str = ""
+    models_service: str = ""
     __test__ = False
 
 
@@ -73,9 +82,11 @@ class TestCall:
 class Provider:
     """One row of the table. An OpenAI-compatible provider needs nothing but a row.
 
-    services: base URLs by name, "" the default; {region} and {location} come from the credential.
+    services: base URLs by name, "" the default; {region} and its {aws} domain, or {google_host}, come from the credential.
+    operations: what it offers, by the names of keys/providers/paths.py; all else is reached by its own API only.
     prices: its id in genai-prices. prefixes: how its keys start, which warns and never refuses.
-    author: whose models it sells under their bare names, as in author/model. where: where its owner finds a key.
+    author: whose models it sells under their bare names; a provider on an OpenAI wire without one serves author/model.
+    options: names of public fields that its owner may enter beside an API key. where: where its owner finds a key.
     """
 
     slug: str
@@ -85,9 +96,11 @@ class Provider:
     shape: Shape
     wire: Wire
     services: Mapping[str, str]
+    operations: tuple[str, ...] = ("chat",)
     prices: str | None = None
     prefixes: tuple[str, ...] = ()
     author: str | None = None
+    options: tuple[str, ...] = ()
     test: TestCall | None = None
     where: str = ""
     auth: Callable[[Credential], dict[str, str]] = lambda credential: {"authorization": f"Bearer {credential.secret['api_key']}"}

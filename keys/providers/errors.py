@@ -3,7 +3,8 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -34,11 +35,15 @@ class Telltale(NamedTuple):
     meaning: ErrorClass
 
 
+CLOCK = "signature (expired|not yet current)|in a reasonable timeframe"  # It is our clock that is wrong.
+
 TELLTALES: dict[str, tuple[Telltale, ...]] = {
     "openai": (
         Telltale(
             (429,), "^credit_balance_exhausted$|^(organization|project)_(spend|usage)_limit_exceeded$", ErrorClass.OUT_OF_MONEY
         ),
+        Telltale((401,), "^mismatched_(organization|project)$|^(invalid|no such) organization", ErrorClass.MISCONFIGURED),
+        Telltale((401,), "^ip_not_authorized$", ErrorClass.NO_PERMISSION),
     ),
     "azure": (
         Telltale(
@@ -66,22 +71,55 @@ TELLTALES: dict[str, tuple[Telltale, ...]] = {
         Telltale((403,), "invalid api key|authorization header", ErrorClass.REFUSED),
     ),
     "anthropic": (
-        Telltale(
-            (400, 403),
-            "credit balance is too low|^enforced_spend_limit_reached$|^contract_spend_limit_reached$",
-            ErrorClass.OUT_OF_MONEY,
-        ),
+        Telltale((400, 403), "^your credit balance is too low|^you have reached your specified", ErrorClass.OUT_OF_MONEY),
+        Telltale((400, 403, 429), "^billing_error$|_spend_limit_reached$|_billing_unavailable$", ErrorClass.OUT_OF_MONEY),
+        Telltale((400, 403, 429), "^organization_on_hold$", ErrorClass.NO_PERMISSION),
+        Telltale((400, 403), "^ramp_limit_exceeded$", ErrorClass.LIMITED),
     ),
     "bedrock": (
-        Telltale((403,), "unrecognizedclient|invalidsignature|expiredtoken|api key", ErrorClass.REFUSED),
+        Telltale((403,), CLOCK, ErrorClass.TROUBLE),
+        Telltale((403,), "unrecognizedclient|invalidclienttokenid|invalidsignature|signaturedoesnotmatch", ErrorClass.REFUSED),
+        Telltale((403,), "incompletesignature|missingauthenticationtoken|expiredtoken", ErrorClass.REFUSED),
+        Telltale((403,), "^authentication failed|^invalid api key|^bearer token has expired", ErrorClass.REFUSED),
+        Telltale((403,), "^model access is denied due to invalid_payment_instrument", ErrorClass.OUT_OF_MONEY),
         Telltale((400,), "^(servicequotaexceeded|throttling)exception", ErrorClass.LIMITED),
+        Telltale((400,), "^accessdeniedexception|^operation not allowed$", ErrorClass.NO_PERMISSION),
         Telltale(
-            (400, 404), "model identifier is invalid|on-demand throughput|^resourcenotfoundexception", ErrorClass.MISCONFIGURED
+            (400, 404),
+            "^the provided model identifier is invalid|with on-demand throughput isn|isn.t supported on this route"
+            "|^resourcenotfoundexception",
+            ErrorClass.MISCONFIGURED,
         ),
     ),
-    "fal": (Telltale((403,), "exhausted balance", ErrorClass.OUT_OF_MONEY),),
-    "aistudio": (Telltale((400,), "^api_key_invalid$|^api key expired", ErrorClass.REFUSED),),
-    "perplexity": (Telltale((403,), "^chat_completions_not_available$", ErrorClass.MISCONFIGURED),),
+    "fal": (
+        Telltale((403,), "exhausted balance", ErrorClass.OUT_OF_MONEY),
+        Telltale((403,), "^invalid authorization header|^no user found", ErrorClass.REFUSED),
+    ),
+    "aistudio": (
+        Telltale((400, 403), "^api_key_invalid$|^api key expired|^your api key was reported as leaked", ErrorClass.REFUSED),
+        Telltale((403,), "^billing_disabled$", ErrorClass.OUT_OF_MONEY),
+        Telltale((429,), "^your prepayment credits are depleted", ErrorClass.OUT_OF_MONEY),
+        Telltale((400,), "^failed_precondition$", ErrorClass.NO_PERMISSION),
+    ),
+    "vertex": (
+        Telltale((400, 401), CLOCK, ErrorClass.TROUBLE),
+        Telltale((400, 401), "^(invalid_grant|invalid_client|unauthorized_client)$", ErrorClass.REFUSED),
+        Telltale((403,), "^billing_disabled$", ErrorClass.OUT_OF_MONEY),
+        Telltale((400,), "^failed_precondition$", ErrorClass.NO_PERMISSION),
+        Telltale((404,), "^publisher model .* not found", ErrorClass.MISCONFIGURED),
+    ),
+    "perplexity": (
+        Telltale((403,), "^chat_completions_not_available$", ErrorClass.MISCONFIGURED),
+        Telltale((401,), "^insufficient_quota$", ErrorClass.OUT_OF_MONEY),
+    ),
+    "pollo": (
+        Telltale(
+            (400, 403, 429),
+            "^(not enough|insufficient) credits?|^credits? (are |is )?(not enough|insufficient)",
+            ErrorClass.OUT_OF_MONEY,
+        ),
+        Telltale((400, 403), "^unauthorized$|^(invalid|missing) api key", ErrorClass.REFUSED),
+    ),
 }
 
 GENERAL = (
@@ -137,7 +175,9 @@ def what_it_says(headers: Mapping[str, str], body: bytes) -> str:
     return "\n".join(" ".join(word.split()) for word in (headers.get("x-amzn-errortype", ""), *words)).lower()
 
 
-EXPLAINING = {"error", "errors", "code", "error_code", "type", "status", "message", "Message", "detail", "details", "reason"}
+EXPLAINING = frozenset(
+    "error errors code error_code type status message Message detail details reason error_description Error Code __type".split()
+)
 
 
 def explanations(value: Any, depth: int = 0) -> list[str]:
@@ -151,19 +191,37 @@ def explanations(value: Any, depth: int = 0) -> list[str]:
     return [text for part in value for text in explanations(part, depth + 1)]
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str], body: bytes = b"") -> float | None:
     """Seconds until the provider takes requests again, if it says so. Names of headers are in lower case."""
     for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
         if (seconds := number(headers.get(name, ""))) is not None:
             return seconds / unit
-    if (wait := until(headers.get("retry-after", ""), headers.get("date", ""))) is not None:
+    now = headers.get("date", "")
+    if (wait := until(http_date(headers.get("retry-after", "")), now)) is not None:
         return wait
     resets = [
-        duration(headers.get(f"x-ratelimit-reset-{what}", ""))
-        for what in ("requests", "tokens")
-        if headers.get(f"x-ratelimit-remaining-{what}", "").strip() == "0"
+        until(timestamp(reset), now) if "T" in reset else duration(reset)
+        for remaining, reset in budgets(headers)
+        if remaining.strip() == "0"
     ]
-    return max((reset for reset in resets if reset is not None), default=None)
+    return max((reset for reset in resets if reset is not None), default=retry_delay(body))
+
+
+def budgets(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What remains of each budget and when it is whole again, in OpenAI's headers (6m0s) and Anthropic's (a time)."""
+    for what in ("requests", "tokens", "input-tokens", "output-tokens"):
+        yield headers.get(f"x-ratelimit-remaining-{what}", ""), headers.get(f"x-ratelimit-reset-{what}", "")
+        name = f"anthropic-ratelimit-{what}"
+        yield headers.get(f"{name}-remaining", ""), headers.get(f"{name}-reset", "")
+
+
+RETRY_DELAY = re.compile(rb'"retryDelay"\s*:\s*"([0-9]{1,6}(?:\.[0-9]{1,9})?s)"')
+
+
+def retry_delay(body: bytes) -> float | None:
+    """Google's RetryInfo, which is in the body."""
+    found = RETRY_DELAY.search(body[:MAX_READ])
+    return duration(found[1].decode()) if found else None
 
 
 def number(text: str) -> float | None:
@@ -174,11 +232,29 @@ def number(text: str) -> float | None:
     return value if math.isfinite(value) and value >= 0 else None
 
 
-def until(date: str, now: str) -> float | None:
-    """Seconds between two HTTP dates; the answer's own date stands for now."""
+def until(then: datetime | None, now: str) -> float | None:
+    """Seconds from `now`, an HTTP date: the answer's own stands for ours."""
+    begun = http_date(now)
+    if then is None or begun is None:
+        return None
     try:
-        return max(0.0, (parsedate_to_datetime(date) - parsedate_to_datetime(now)).total_seconds())
+        return max(0.0, (then - begun).total_seconds())
+    except TypeError:  # one of them without a time zone
+        return None
+
+
+def http_date(text: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(text)
     except (ValueError, TypeError):
+        return None
+
+
+def timestamp(text: str) -> datetime | None:
+    """Of a text as in RFC 3339."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
         return None
 
 

@@ -1,4 +1,4 @@
-"""AWS regions, of all partitions. A fixed list, for a region becomes part of a host name."""
+"""AWS regions of all partitions, and where Vertex AI lives. A fixed list, for a region becomes part of a host name."""
 
 import difflib
 import re
@@ -13,6 +13,20 @@ REGIONS = (
 LOOKS_LIKE_ONE = re.compile(r"[a-z]{2,4}(-[a-z]{2,10}){1,2}-?[0-9]{1,2}[a-z]?", re.IGNORECASE)
 DNS_SUFFIXES = {"cn": "amazonaws.com.cn", "eusc": "amazonaws.eu"}
 
+# How Bedrock's inference profiles begin that keep a request in the region's part of the world. The first that fits holds.
+GEOGRAPHIES = {
+    "us-gov-": ("us-gov",),
+    "us-": ("us",),
+    "ca-": ("ca", "us"),
+    "eu-": ("eu",),
+    "ap-northeast-1": ("jp", "apac"),
+    "ap-northeast-3": ("jp", "apac"),
+    "ap-southeast-2": ("au", "apac"),
+    "ap-southeast-4": ("au", "apac"),
+    "ap-": ("apac",),
+}
+EVERYWHERE = "global"
+
 
 def nearest(region: str) -> str:
     return max(REGIONS, key=lambda known: difflib.SequenceMatcher(None, known, region.lower()).ratio())
@@ -21,3 +35,15 @@ def nearest(region: str) -> str:
 def dns_suffix(region: str) -> str:
     """The domain of AWS in the region's partition."""
     return DNS_SUFFIXES.get(region.partition("-")[0], "amazonaws.com")
+
+
+def geographies(region: str) -> tuple[str, ...]:
+    """Prefixes of inference profiles for a region, the closest first; none for a region that has no profiles of its own."""
+    return next((found for start, found in GEOGRAPHIES.items() if region.startswith(start)), ())
+
+
+def google_host(location: str) -> str:
+    """Of Vertex AI, for a region, a multi-region (us, eu) or global."""
+    if location in ("us", "eu"):
+        return f"aiplatform.{location}.rep.googleapis.com"
+    return "aiplatform.googleapis.com" if location == "global" else f"{location}-aiplatform.googleapis.com"
