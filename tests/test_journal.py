@@ -171,6 +171,16 @@ def test_an_end_that_a_full_disk_refused_is_written_with_the_next_record(book: J
     assert read_all(tmp_path / "journal") == [first, second]
 
 
+def test_a_journal_that_nobody_empties_lets_no_attempt_start(tmp_path: Path) -> None:
+    writer = Journal(tmp_path, segment_bytes=3000, spool_bytes=10_000)
+    with pytest.raises(JournalError, match="is full"):
+        write(writer, *[attempt(ACME) for _ in range(100)])
+    for path in journal.segments(tmp_path)[:-1]:
+        path.unlink()
+    write(writer, attempt(ACME))
+    writer.stop()
+
+
 @pytest.mark.parametrize("after", [1, 2, 7, 40, 111])
 @pytest.mark.parametrize("segment_bytes", [3000, journal.SEGMENT_BYTES])
 def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path, after: int, segment_bytes: int) -> None:

@@ -18,11 +18,12 @@ import msgspec
 
 SUFFIX = ".journal"
 SEGMENT_BYTES = 8 * 1024 * 1024
+SPOOL_BYTES = 256 * 1024 * 1024  # of all writers together; about 200,000 attempts that the database has not taken yet
 SYNC_SECONDS = 1.0
 
 
 class JournalError(Exception):
-    """The disk takes no more records, so no attempt may start. Says so without naming paths."""
+    """The journal takes no more records, so no attempt may start. Says why without naming paths."""
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,9 +80,10 @@ _finished = msgspec.json.Decoder(Finished).decode
 class Journal:
     """The writer of one process. Every call ends in one `os.write`; nothing waits in a buffer of ours."""
 
-    def __init__(self, directory: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(self, directory: Path, *, segment_bytes: int = SEGMENT_BYTES, spool_bytes: int = SPOOL_BYTES) -> None:
         self._directory = directory
         self._segment_bytes = segment_bytes
+        self._spool_bytes = spool_bytes
         self._writer = uuid.uuid4().hex
         self._number = 0
         self._open: dict[str, Opened] = {}
@@ -97,9 +99,12 @@ class Journal:
     def open(self, opened: Opened) -> None:
         """Write down that an attempt starts. JournalError: it must not start."""
         with self._lock:
+            self._full = self._full and self._is_full()
+            if self._full:
+                raise JournalError("The usage journal is full: the database has not taken its records for too long.")
             self._write(self._owed + _open_line(opened))
             self._open[opened.id] = opened
-            if self._size >= self._segment_bytes:
+            if self._size >= self._room:
                 self._rotate()
 
     def close(self, *closed: Closed) -> None:
@@ -141,6 +146,10 @@ class Journal:
             return
         os.close(finished)
 
+    def _is_full(self) -> bool:
+        """Looked at with each new segment, and with each attempt while it is so. Segments being written do not count."""
+        return sum(size_of(path) for path in segments(self._directory) if not is_last(path)) > self._spool_bytes
+
     def _next_segment(self) -> int:
         """A new file, locked and holding what is still open before anyone else can see it under its name."""
         name = f"{self._writer}-{self._number + 1:06}{SUFFIX}"
@@ -158,7 +167,9 @@ class Journal:
             raise
         self._number += 1
         self._size = len(carried)
+        self._room = max(self._segment_bytes, 2 * len(carried))  # so that many open attempts do not fill each new segment
         self._torn = False
+        self._full = self._is_full()
         return descriptor
 
     def _sync_often(self) -> None:
@@ -188,6 +199,14 @@ def _close_line(opened: Opened, closed: Closed) -> bytes:
 def segments(directory: Path) -> list[Path]:
     """All segments, those of one writer in the order in which they were written."""
     return sorted(path for path in directory.glob(f"*{SUFFIX}") if not path.name.startswith("."))
+
+
+def size_of(path: Path) -> int:
+    """Its bytes; none if it was ingested and deleted meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def is_finished(path: Path) -> bool:

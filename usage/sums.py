@@ -30,13 +30,22 @@ def insert(model: type[models.Model], names: Sequence[str], rows: Iterable[Row])
 
 
 def add(model: type[models.Model], key: Sequence[str], measures: Sequence[str], rows: Iterable[Row]) -> None:
-    """Add the measures of each row to the one with the same key, or insert it. A row is its key, then its measures."""
+    """Add the measures of each row to the one with the same key, or insert it. A row is its key, then its measures.
+
+    PostgreSQL takes all rows as one array for each column, in one statement.
+    """
     fields = [_field(model, name) for name in (*key, *measures)]
     names = [_column(field) for field in fields]
     table, columns, target = _quoted(model._meta.db_table), ", ".join(names), ", ".join(names[: len(key)])
     sums = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in names[len(key) :])
-    sql = f"INSERT INTO {table} ({columns}) VALUES ({_marks(fields)}) ON CONFLICT ({target}) DO UPDATE SET {sums}"  # noqa: S608
-    _run(sql, fields, rows)
+    conflict = f"ON CONFLICT ({target}) DO UPDATE SET {sums}"
+    if connection.vendor == "postgresql":
+        arrays = ", ".join(f"%s::{field.db_type(connection)}[]" for field in fields)
+        with connection.cursor() as cursor:
+            sql = f"INSERT INTO {table} ({columns}) SELECT * FROM unnest({arrays}) {conflict}"  # noqa: S608
+            cursor.execute(sql, _turned(rows, len(fields)))
+    else:
+        _run(f"INSERT INTO {table} ({columns}) VALUES ({_marks(fields)}) {conflict}", fields, rows)  # noqa: S608
 
 
 def raise_to(model: type[models.Model], name: str, latest: Iterable[tuple[UUID, datetime]]) -> None:
@@ -45,6 +54,11 @@ def raise_to(model: type[models.Model], name: str, latest: Iterable[tuple[UUID, 
     table, column = _quoted(model._meta.db_table), _column(time)
     sql = f"UPDATE {table} SET {column} = %s WHERE {_column(key)} = %s AND ({column} IS NULL OR {column} < %s)"  # noqa: S608
     _run(sql, (time, key, time), ((at, pk, at) for pk, at in latest))
+
+
+def _turned(rows: Iterable[Row], width: int) -> list[list[Any]]:
+    """Rows as columns; empty ones where there are no rows."""
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
 
 
 def _field(model: type[models.Model], name: str) -> Field:
