@@ -88,6 +88,7 @@ class Journal:
         self._number = 0
         self._open: dict[str, Opened] = {}
         self._owed = b""  # closes that a full disk refused
+        self._full = False
         self._torn = False
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -136,6 +137,7 @@ class Journal:
         if self._torn:
             raise JournalError("The usage journal cannot be written: the disk is full.")
         self._owed = b""
+        self._full = False
 
     def _rotate(self) -> None:
         """Go on in a new segment; stay in the old one if the disk has no room for it."""
