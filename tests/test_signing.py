@@ -14,7 +14,8 @@ from keys import credentials
 from keys.addresses import AllowList
 from keys.egress import Egress, EgressError
 from keys.providers import PROVIDERS, Credential, Outbound
-from keys.signing import Signer, SigningError, sigv4
+from keys.providers.requests import outbound
+from keys.signing import Signer, SigningError
 from tests.fake import FakeProvider, Received
 
 BEDROCK, VERTEX = PROVIDERS["bedrock"], PROVIDERS["vertex"]
@@ -97,12 +98,10 @@ async def test_an_address_with_a_query_is_signed_as_it_is(fake_provider: FakePro
     assert await status(egress, signed, b"") == (200, "")
 
 
-async def test_sts_is_signed_as_sts(fake_provider: FakeProvider, egress: Egress) -> None:
-    body = b"Action=GetCallerIdentity&Version=2011-06-15"
-    headers = {"content-type": "application/x-www-form-urlencoded"}
-    outbound = Outbound("POST", f"{fake_provider.url}/bedrock-sts/", headers, operator=True)
-    signed = sigv4(outbound, fake_provider.credential("bedrock"), body, service="sts")
-    assert await status(egress, signed, body) == (200, "")
+async def test_sts_is_signed_as_sts(fake_provider: FakeProvider, egress: Egress, signer: Signer) -> None:
+    body, credential = b"Action=GetCallerIdentity&Version=2011-06-15", fake_provider.credential("bedrock")
+    ask = outbound(BEDROCK, credential, path="", overrides=fake_provider.overrides(), service="sts")
+    assert await status(egress, await signer.sign(ask, BEDROCK, credential, body), body) == (200, "")
 
 
 @pytest.mark.parametrize(
