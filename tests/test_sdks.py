@@ -59,10 +59,12 @@ def test_the_sdk_does_not_notice_a_key_that_stalls(start_gateway: StartGateway, 
     gateway = start_gateway(first_byte_seconds=0.5)
     gateway.add("openai", "stalls")
     gateway.add("openai")
-    with OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.secret, max_retries=0) as client:
-        with client.chat.completions.with_streaming_response.create(model=MODEL, messages=MESSAGES, stream=stream) as raw:
-            assert b"".join(raw.iter_bytes()) == sent(gateway)
-            assert raw.headers["x-keyhold-fallback"] == "byok"
+    with (
+        OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.secret, max_retries=0) as client,
+        client.chat.completions.with_streaming_response.create(model=MODEL, messages=MESSAGES, stream=stream) as raw,
+    ):
+        assert b"".join(raw.iter_bytes()) == sent(gateway)
+        assert raw.headers["x-keyhold-fallback"] == "byok"
 
 
 def test_the_sdk_gets_usage_where_it_asks_for_it(gateway: RunningGateway, client: OpenAI) -> None:
