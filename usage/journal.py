@@ -137,7 +137,6 @@ class Journal:
         if self._torn:
             raise JournalError("The usage journal cannot be written: the disk is full.")
         self._owed = b""
-        self._full = False
 
     def _rotate(self) -> None:
         """Go on in a new segment; stay in the old one if the disk has no room for it."""
