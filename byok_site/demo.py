@@ -123,7 +123,8 @@ def usage_until_now(organization: Organization) -> Iterator[Finished]:
     """Attempts since the last one that is booked, or of the last 90 days: more by day, less at weekends, growing."""
     now = datetime.now(UTC)
     last = UsageEvent.objects.filter(organization=organization).order_by("-started_at").first()
-    at = max(last.started_at if last else now - timedelta(days=DAYS), now - timedelta(days=DAYS))
+    first_day = now.replace(hour=0, minute=0, second=0) - timedelta(days=DAYS - 1)
+    at = max(last.started_at, first_day) if last else first_day
     dice = random.Random(at.timestamp())  # noqa: S311 (no secret comes of it)
     ids = {(key.provider, key.name): str(key.pk) for key in ProviderKey.objects.for_org(organization)}
     clients = {key.name: str(key.pk) for key in ClientKey.objects.for_org(organization).live()}
