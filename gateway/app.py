@@ -6,6 +6,7 @@ import os
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -15,13 +16,24 @@ from gateway import listing
 from gateway.directory import Directory
 from gateway.errors import Refusal
 from gateway.exchange import ClientGone, Exchange, Receive, Scope, Send
+from gateway.operations import chat, messages, plain, responses
 from gateway.proxy import Proxy, admit
+from gateway.speech import Request
 from gateway.upstream import Upstream
 from keys.egress import Egress
+from keys.signing import Signer
 from usage.journal import Journal
 
 MODELS = "/v1/models"
 PREFIXES = ("/v1/", "/native/")
+OPERATIONS: dict[str, Callable[[bytes], Request]] = {
+    "/v1/chat/completions": chat.read_request,
+    "/v1/messages": messages.read_request,
+    "/v1/responses": responses.read_request,
+    "/v1/embeddings": plain.read_embeddings,
+    "/v1/images/generations": plain.read_images,
+    "/v1/audio/speech": plain.read_speech,
+}
 HEALTH = ("/healthz", "/readyz")
 
 log = logging.getLogger(__name__)
@@ -54,7 +66,7 @@ class Gateway:
         first_byte_seconds: float,
         most_body_bytes: int,
     ) -> Self:
-        upstream = Upstream(egress, overrides, first_byte_seconds)
+        upstream = Upstream(egress, Signer(egress, overrides), overrides, first_byte_seconds)
         return cls(directory, Proxy(directory, journal, upstream, most_body_bytes), journal_folder)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,9 +103,9 @@ class Gateway:
         return methods[exchange.method]
 
     def _methods(self, path: str) -> dict[str, Handler]:
+        if path in OPERATIONS:
+            return {"POST": partial(self.proxy.serve, read=OPERATIONS[path])}
         match path:
-            case "/v1/chat/completions":
-                return {"POST": self.proxy.chat}
             case "/v1/models":
                 return {"GET": self._models}
             case "/healthz":

@@ -6,8 +6,9 @@ import uuid_utils
 
 from gateway.directory import Caller
 from gateway.exchange import milliseconds_since
+from gateway.speech import Request
 from gateway.upstream import Failure
-from gateway.wires.openai import ChatRequest, Usage
+from gateway.wires.values import Usage
 from keys.routing import Candidate
 from usage.journal import Closed, Journal, Opened
 
@@ -64,7 +65,7 @@ class Walk:
 
     __slots__ = ("_caller", "_journal", "_request", "_request_id", "_unsettled", "attempts", "current", "failed")
 
-    def __init__(self, journal: Journal, caller: Caller, request: ChatRequest, request_id: str) -> None:
+    def __init__(self, journal: Journal, caller: Caller, request: Request, request_id: str) -> None:
         self._journal = journal
         self._caller = caller
         self._request = request

@@ -16,6 +16,20 @@ KEY_LIKE = re.compile(
     """,
     re.VERBOSE,
 )
+ANTHROPIC_KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    408: "invalid_request_error",
+    413: "request_too_large",
+    415: "invalid_request_error",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 WORD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,80}")
 
 
@@ -40,7 +54,11 @@ class Refusal(Exception):
         self.param = param
         self.headers = dict(headers or {})
 
-    def body(self) -> bytes:
+    def body(self, dialect: str = "openai") -> bytes:
+        """In the error shape of the client's dialect, openai or anthropic."""
+        if dialect == "anthropic":
+            error = {"type": ANTHROPIC_KINDS.get(self.status, "api_error"), "message": self.message}
+            return msgspec.json.encode({"type": "error", "error": error})
         return msgspec.json.encode(
             {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
         )

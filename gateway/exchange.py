@@ -90,11 +90,12 @@ class Exchange:
         await self._deliver(head, {"type": "http.response.body", "body": body})
 
     async def refuse(self, refusal: Refusal) -> None:
-        await self.answer(refusal.status, refusal.body(), refusal.headers.items())
+        dialect = "anthropic" if self.path.startswith("/v1/messages") else "openai"
+        await self.answer(refusal.status, refusal.body(dialect), refusal.headers.items())
 
-    async def begin_events(self, headers: Headers = ()) -> None:
-        """The head of a stream of server-sent events; `write` sends the rest."""
-        await self._deliver(self._head(200, EVENTS, [*headers, ("cache-control", "no-cache"), ("x-accel-buffering", "no")]))
+    async def begin(self, content_type: str, headers: Headers = ()) -> None:
+        """The head of an answer in pieces; `write` sends the rest."""
+        await self._deliver(self._head(200, content_type, [*headers, ("cache-control", "no-cache"), ("x-accel-buffering", "no")]))
 
     async def write(self, chunk: bytes, *, more: bool = True) -> None:
         await self._deliver({"type": "http.response.body", "body": chunk, "more_body": more})

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
-PASSED_ON = frozenset({"idempotency-key", "openai-beta", "x-session-affinity"})
+PASSED_ON = frozenset({"anthropic-beta", "idempotency-key", "openai-beta", "x-session-affinity"})
 PASSED_BACK = frozenset(
     f"x-ratelimit-{what}-{unit}" for what in ("limit", "remaining", "reset") for unit in ("requests", "tokens")
 ) | {"openai-processing-ms", "retry-after", "retry-after-ms"}

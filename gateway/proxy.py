@@ -1,6 +1,6 @@
-"""POST /v1/chat/completions: from the client's bytes to the provider's and back."""
+"""A request with a model in it: from the client's bytes to the provider's and back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.attempts import BYTES_PER_TOKEN, MOST_ATTEMPTS, Attempt, Walk
@@ -10,10 +10,9 @@ from gateway.errors import Refusal, unavailable
 from gateway.exchange import ClientGone, Exchange
 from gateway.headers import passed_on
 from gateway.refusals import no_candidate, refusal_of
+from gateway.speech import Reader, Request
 from gateway.sse import EventTooLong
 from gateway.upstream import Failure, Live, Upstream, Whole
-from gateway.wires import openai
-from gateway.wires.openai import ChatRequest, ChatStream
 from keys import routing
 from keys.egress import EgressError
 from keys.providers.errors import ErrorClass, moves_on
@@ -40,11 +39,12 @@ class Proxy:
     upstream: Upstream
     most_body_bytes: int
 
-    async def chat(self, exchange: Exchange) -> None:
+    async def serve(self, exchange: Exchange, read: Callable[[bytes], Request]) -> None:
+        """`read` makes the request of the body. Raises Refusal."""
         caller = admit(self.directory, exchange)
         exchange.trace = {"x-keyhold-attempts": "0", "x-keyhold-fallback": "none"}
-        request = openai.read_request(await exchange.body(self.most_body_bytes))
-        plan = routing.plan(caller.tenant.routes, request.model)
+        request = read(await exchange.body(self.most_body_bytes))
+        plan = routing.plan(caller.tenant.routes, request.model, operation=request.operation)
         if not plan.candidates:
             raise no_candidate(request.model, caller.tenant, plan.left_out)
         walk = Walk(self.journal, caller, request, exchange.request_id)
@@ -59,20 +59,21 @@ class Proxy:
             walk.abandon(unfinished)
 
     async def _walk(
-        self, walk: Walk, candidates: Sequence[Candidate], exchange: Exchange, caller: Caller, request: ChatRequest
+        self, walk: Walk, candidates: Sequence[Candidate], exchange: Exchange, caller: Caller, request: Request
     ) -> None:
         headers = passed_on(exchange.headers, stream=request.stream)
         for candidate in candidates[:MOST_ATTEMPTS]:
+            speech = await self.upstream.speech(caller.tenant, candidate, request)
             attempt = begin(walk, candidate, exchange, candidates[0])
             try:
-                reply = await self.upstream.send(caller.tenant, candidate, request, headers)
+                reply = await self.upstream.send(caller.tenant, candidate, request, speech, headers)
             except Failure as failure:
                 walk.fail(failure)
                 if not moves_on(failure.error_class):
                     break
             else:
                 attempt.answers(reply.status)
-                await relay(reply, walk, exchange)
+                await relay(reply, walk, exchange, request)
                 return
         walk.give_up()
         raise refusal_of(walk.failed)
@@ -93,43 +94,44 @@ def begin(walk: Walk, candidate: Candidate, exchange: Exchange, first: Candidate
     return attempt
 
 
-async def relay(reply: Whole | Live, walk: Walk, exchange: Exchange) -> None:
+async def relay(reply: Whole | Live, walk: Walk, exchange: Exchange, request: Request) -> None:
     if isinstance(reply, Live):
-        await relay_events(reply, walk, exchange)
+        await relay_events(reply, walk, exchange, request)
     else:
         walk.finish(reply.usage, events=len(reply.body) // BYTES_PER_TOKEN)
         await exchange.answer(reply.status, reply.body, reply.headers.items())
 
 
-async def relay_events(reply: Live, walk: Walk, exchange: Exchange) -> None:
+async def relay_events(reply: Live, walk: Walk, exchange: Exchange, request: Request) -> None:
     """Bytes as they come. The attempt is written down before those by which the client knows that it has everything."""
     stream = reply.stream
     walk.rescue()
     try:
-        await exchange.begin_events(reply.headers.items())
+        await exchange.begin(reply.content_type, reply.headers.items())
         async for now, last in reply.pieces():
             if now:
                 await exchange.write(now)
             if last:
                 finish(walk, stream)
                 await exchange.write(last)
-        ending = end_of(walk, stream)
+        ending = end_of(walk, stream, request)
     except (EgressError, EventTooLong):
-        ending = end_of(walk, stream, broken=True)
+        ending = end_of(walk, stream, request, broken=True)
     finally:
         walk.finish(stream.usage, outcome="cancelled", events=stream.events)
         reply.close()
     await exchange.write(ending, more=False)
 
 
-def end_of(walk: Walk, stream: ChatStream, *, broken: bool = False) -> bytes:
+def end_of(walk: Walk, stream: Reader, request: Request, *, broken: bool = False) -> bytes:
     """The stream's last bytes. One that stopped before its end, with or without notice, ends in an error event of ours."""
+    rest = b"" if broken else stream.rest()
     cut = not stream.done and (broken or not (stream.error or stream.usage))
     finish(walk, stream, cut=cut)
-    return stream.rest() + openai.error_event(BROKEN_OFF) if cut else stream.rest()
+    return rest + request.error_event(BROKEN_OFF) if cut else rest
 
 
-def finish(walk: Walk, stream: ChatStream, *, cut: bool = False) -> None:
+def finish(walk: Walk, stream: Reader, *, cut: bool = False) -> None:
     failed = cut or stream.error is not None
     walk.finish(
         stream.usage,

@@ -1,26 +1,29 @@
 """Sends one attempt to one provider, and says what came of it in the terms of a walk: a reply, or a failure."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from django.views.decorators.debug import sensitive_variables
 
 from gateway.directory import Tenant
 from gateway.errors import scrub, word
+from gateway.exchange import EVENTS
 from gateway.headers import passed_back
+from gateway.media import fetch
+from gateway.speech import Reader, Request, Speech
 from gateway.sse import EventTooLong
 from gateway.wires import openai
-from gateway.wires.openai import BrokenAnswer, ChatRequest, ChatStream, Usage
+from gateway.wires.values import BrokenAnswer, Media, Usage
 from keys.egress import Answer, Egress, EgressError, Patience
 from keys.providers import Credential, Outbound, Provider
-from keys.providers.auth import Unsupported
 from keys.providers.errors import ErrorClass, classify
+from keys.providers.paths import path_of, wire_of
 from keys.providers.requests import outbound
 from keys.routing import Candidate
+from keys.signing import Signer, SigningError
 from keys.vault import VaultError
 
-CHAT = "chat/completions"
 ERROR_BYTES = 256 * 1024
 
 
@@ -63,14 +66,15 @@ class Live:
     """An answer that has begun to stream: its first event is there and is no error."""
 
     status: int
+    content_type: str
     headers: Mapping[str, str]
-    stream: ChatStream
+    stream: Reader
     answer: Answer
     chunks: AsyncIterator[bytes]
     begun: tuple[bytes, bytes]
 
     async def pieces(self) -> AsyncIterator[tuple[bytes, bytes]]:
-        """What `ChatStream.feed` returns. Raises EgressError or EventTooLong where the stream breaks off."""
+        """What `Reader.feed` returns. Raises EgressError or EventTooLong where the stream breaks off."""
         yield self.begun
         async for chunk in self.chunks:
             yield self.stream.feed(chunk)
@@ -89,7 +93,8 @@ class Sending:
     provider: Provider
     credential: Credential = field(repr=False)
     candidate: Candidate
-    request: ChatRequest
+    request: Request
+    speech: Speech
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +102,26 @@ class Upstream:
     """How this process reaches providers. `overrides` are the operator's base URLs."""
 
     egress: Egress
+    signer: Signer
     overrides: Mapping[str, str]
     first_byte_seconds: float
 
-    async def send(self, tenant: Tenant, candidate: Candidate, request: ChatRequest, headers: Mapping[str, str]) -> Reply:
+    async def speech(self, tenant: Tenant, candidate: Candidate, request: Request) -> Speech:
+        """The request in this candidate's words. Raises Refusal for what its provider cannot honor."""
+        provider = tenant.stored[candidate.key.id].provider
+        wire = wire_of(provider, request.operation, candidate.native_model)
+        return await request.speech(provider, wire, candidate.native_model, self._fetch)
+
+    async def send(
+        self, tenant: Tenant, candidate: Candidate, request: Request, speech: Speech, headers: Mapping[str, str]
+    ) -> Reply:
         """Raises Failure."""
-        sending = prepared(tenant, candidate, request)
-        target = self._target(sending, headers)
+        sending = prepared(tenant, candidate, request, speech)
         answer = None
         try:
             async with asyncio.timeout(self.first_byte_seconds) as first_event:
-                answer = await self.egress.send(target, request.body_for(target.native_model), self._patience)
+                target = await self._target(sending, headers)
+                answer = await self.egress.send(target, speech.body, self._patience)
                 if not request.stream:
                     first_event.reschedule(None)  # the egress keeps the time of a whole answer
                 return await read(answer, sending)
@@ -120,19 +134,20 @@ class Upstream:
                 answer.close()
             raise
 
-    def _target(self, sending: Sending, headers: Mapping[str, str]) -> Outbound:
+    async def _target(self, sending: Sending, headers: Mapping[str, str]) -> Outbound:
+        provider, credential, candidate, request = sending.provider, sending.credential, sending.candidate, sending.request
         try:
-            target = outbound(
-                sending.provider,
-                sending.credential,
-                path=CHAT,
-                overrides=self.overrides,
-                native_model=sending.candidate.native_model,
-                deployment=sending.candidate.deployment,
-            )
-        except (Unsupported, ValueError, LookupError):
+            path = path_of(provider, credential, request.operation, candidate.native_model, stream=request.stream)
+            target = outbound(provider, credential, path=path, overrides=self.overrides, deployment=candidate.deployment)
+            signed = replace(target, headers={**headers, **target.headers})
+            return await self.signer.sign(signed, provider, credential, sending.speech.body)
+        except SigningError as error:
+            raise unsigned(sending, error) from None
+        except (ValueError, LookupError):
             raise Failure(ErrorClass.MISCONFIGURED, "is set up in a way that requests cannot use") from None
-        return replace(target, headers={**headers, **target.headers})
+
+    async def _fetch(self, addresses: Set[str]) -> Mapping[str, Media]:
+        return await fetch(self.egress, addresses)
 
     @property
     def _patience(self) -> Patience:
@@ -146,10 +161,10 @@ class Upstream:
 
 
 @sensitive_variables()
-def prepared(tenant: Tenant, candidate: Candidate, request: ChatRequest) -> Sending:
+def prepared(tenant: Tenant, candidate: Candidate, request: Request, speech: Speech) -> Sending:
     provider = tenant.stored[candidate.key.id].provider
     try:
-        return Sending(provider, tenant.credential(candidate.key.id), candidate, request)
+        return Sending(provider, tenant.credential(candidate.key.id), candidate, request, speech)
     except VaultError:
         raise Failure(ErrorClass.MISCONFIGURED, "does not open and must be entered again") from None
 
@@ -163,17 +178,17 @@ async def read(answer: Answer, sending: Sending) -> Reply:
         return await opened(answer, sending)
     body = await answer.read()
     try:
-        completion = openai.read_completion(body)
+        written, usage = sending.speech.whole(body)
     except BrokenAnswer:
-        raise broken(answer, "answered with something that is no completion") from None
-    return Whole(answer.status, passed_back(answer.headers), body, completion.tokens)
+        raise broken(answer, "answered with something that makes no sense") from None
+    return Whole(answer.status, passed_back(answer.headers), written, usage)
 
 
 async def opened(answer: Answer, sending: Sending) -> Live:
     """Reads up to the first event with data. What comes before it, such as comments, waits with it."""
-    if not answer.headers.get("content-type", "").lower().startswith("text/event-stream"):
+    if not answer.headers.get("content-type", "").lower().startswith(sending.speech.stream_type):
         raise broken(answer, "did not answer with a stream")
-    stream = ChatStream(takes_usage_out=sending.request.adds_usage)
+    stream = sending.speech.reader()
     chunks = answer.chunks()
     now = last = b""
     try:
@@ -188,7 +203,14 @@ async def opened(answer: Answer, sending: Sending) -> Live:
         raise told_in_stream(answer, sending, stream.error)
     if not stream.events:
         raise broken(answer, "sent an empty stream")
-    return Live(answer.status, passed_back(answer.headers), stream, answer, chunks, (now, last))
+    content_type = EVENTS if sending.speech.stream_type else relayed_type(answer)
+    return Live(answer.status, content_type, passed_back(answer.headers), stream, answer, chunks, (now, last))
+
+
+def relayed_type(answer: Answer) -> str:
+    """Sound keeps its type; anything else goes out as bytes that a browser will not run."""
+    content_type = answer.headers.get("content-type", "")
+    return content_type if content_type.startswith(("audio/", "text/event-stream")) else "application/octet-stream"
 
 
 async def refused(answer: Answer, sending: Sending) -> Failure:
@@ -233,6 +255,12 @@ def told_in_stream(answer: Answer, sending: Sending, data: bytes) -> Failure:
 
 def classified(sending: Sending, status: int | None, headers: Mapping[str, str], body: bytes) -> ErrorClass:
     return classify(sending.provider, status, headers, body, certain=sending.candidate.certain)
+
+
+def unsigned(sending: Sending, error: SigningError) -> Failure:
+    """The request was never sent: its credential cannot sign, or whoever gives out tokens refused it."""
+    error_class = classified(sending, error.status, {}, error.body) if error.status else ErrorClass.MISCONFIGURED
+    return Failure(error_class, f"{REASONS[error_class]} before the request was sent", status=error.status)
 
 
 def broken(answer: Answer, reason: str) -> Failure:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import MESSAGE_LENGTH, Refusal, scrub, word
+from gateway.operations import chat
 from gateway.wires import openai
-from gateway.wires.openai import BrokenAnswer, Usage
+from gateway.wires.values import BrokenAnswer, Usage
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -18,13 +19,13 @@ JSON = st.recursive(
 )
 
 
-def request(**members: Any) -> openai.ChatRequest:
-    return openai.read_request(json.dumps({"model": "openai/gpt-4o", **members}).encode())
+def request(**members: Any) -> chat.ChatRequest:
+    return chat.read_request(json.dumps({"model": "openai/gpt-4o", **members}).encode())
 
 
 def test_every_byte_of_a_value_reaches_the_provider() -> None:
     body = '{ "temperature":1.0 , "n":1e0,"big":12345678901234567812,"t":"\\u00e9é","model":"openai/gpt-4o","x":[1 , {"a":  2}]}'
-    assert openai.read_request(body.encode()).body_for("gpt-4o").decode() == (
+    assert chat.read_request(body.encode()).body_for("gpt-4o").decode() == (
         '{"temperature":1.0,"n":1e0,"big":12345678901234567812,"t":"\\u00e9é","model":"gpt-4o","x":[1 , {"a":  2}]}'
     )
 
@@ -53,7 +54,7 @@ def test_a_stream_always_asks_for_usage(options: Any, sent: Any, adds: bool) -> 
 
 
 def test_a_name_that_stands_twice_is_sent_once() -> None:
-    read = openai.read_request(b'{"model":"openai/o1","mod\\u0065l":"openai/gpt-4o"}')
+    read = chat.read_request(b'{"model":"openai/o1","mod\\u0065l":"openai/gpt-4o"}')
     assert (read.model, read.body_for("gpt-4o")) == ("openai/gpt-4o", b'{"model":"gpt-4o"}')
 
 
@@ -79,7 +80,7 @@ def test_a_name_that_stands_twice_is_sent_once() -> None:
 )
 def test_a_request_that_cannot_be_read_is_refused_by_name(body: bytes, param: str | None, words: str) -> None:
     with pytest.raises(Refusal) as caught:
-        openai.read_request(body)
+        chat.read_request(body)
     assert (caught.value.status, caught.value.param) == (400, param)
     assert words in caught.value.message
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from gateway import sse
 from gateway.sse import EventTooLong, Splitter, data_of
-from gateway.wires.openai import ChatStream, Usage
+from gateway.wires.openai import ChatStream
+from gateway.wires.values import Usage
 
 USAGE = {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}
 TOLD = Usage(input_tokens=12, output_tokens=5)

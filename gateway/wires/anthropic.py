@@ -64,6 +64,15 @@ def body(chat: Chat, *, native_model: str) -> Json:
     return written
 
 
+def hosted(body: Json, slug: str) -> Json:
+    """The body as Bedrock and Vertex take it: the model stands in the address, and the version in the body."""
+    version = {"bedrock": "bedrock-2023-05-31", "vertex": "vertex-2023-10-16"}.get(slug)
+    if version is None:
+        return body
+    kept = {name: value for name, value in body.items() if name != "model" and not (slug == "bedrock" and name == "stream")}
+    return {"anthropic_version": version, **kept}
+
+
 def _blocks(parts: tuple[Part, ...]) -> list[Json]:
     blocks: list[Json] = []
     for part in parts:

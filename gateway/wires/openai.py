@@ -1,99 +1,15 @@
-"""OpenAI's chat completions: what we read of a request, an answer and a stream. The rest passes through unread."""
+"""OpenAI's chat completions: what we read of an answer and of a stream. The rest passes through unread."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.json import Decoder
 
-from gateway.errors import Refusal, bad_request
 from gateway.sse import Splitter, data_of
+from gateway.wires.values import BrokenAnswer, Usage
 
-MODEL_LENGTH = 200
 DONE = b"[DONE]"
-
-
-class ChatRequest(Struct, frozen=True):
-    """`members` are the body's own bytes, name by name; `max_tokens` is 0 where the client set no limit."""
-
-    members: dict[str, Raw]
-    size: int
-    model: str
-    stream: bool
-    wants_usage: bool
-    max_tokens: int
-
-    @property
-    def adds_usage(self) -> bool:
-        """Whether we ask the provider for a usage chunk that the client did not ask for."""
-        return self.stream and not self.wants_usage
-
-    def body_for(self, native_model: str) -> bytes:
-        """The client's body with the provider's own name for the model and, in a stream, the wish for usage."""
-        changed = {"model": Raw(msgspec.json.encode(native_model))}
-        if self.adds_usage:
-            options = msgspec.json.decode(self.members.get("stream_options") or b"null", type=dict[str, Raw] | None)
-            changed["stream_options"] = Raw(msgspec.json.encode({**(options or {}), "include_usage": True}))
-        return msgspec.json.encode({**self.members, **changed})
-
-
-class StreamOptions(Struct):
-    include_usage: bool | None = None
-
-
-_decode_members = Decoder(dict[str, Raw]).decode
-_string = Decoder(str | None).decode
-_boolean = Decoder(bool | None).decode
-_integer = Decoder(int | None).decode
-_options = Decoder(StreamOptions | None).decode
-
-
-def read_request(body: bytes) -> ChatRequest:
-    """Raises Refusal that names the field. A name that stands twice counts once, the last time, for the provider as well."""
-    members = _members(body)
-    model = _field(members, "model", _string, "a string, such as openai/gpt-4o")
-    if not model or len(model) > MODEL_LENGTH or not model.isprintable():
-        raise bad_request(f"`model` must be a name of at most {MODEL_LENGTH} characters, such as openai/gpt-4o.", param="model")
-    stream = _field(members, "stream", _boolean, "true or false")
-    options = _field(members, "stream_options", _options, 'an object, such as {"include_usage": true}')
-    limits = [_field(members, name, _integer, "a whole number") for name in ("max_completion_tokens", "max_tokens")]
-    return ChatRequest(
-        members=members,
-        size=len(body),
-        model=model,
-        stream=bool(stream),
-        wants_usage=bool(options and options.include_usage),
-        max_tokens=max(0, *(limit or 0 for limit in limits)),
-    )
-
-
-def _members(body: bytes) -> dict[str, Raw]:
-    try:
-        return _decode_members(body)
-    except msgspec.ValidationError:
-        raise bad_request("The body must be a JSON object.") from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise bad_request(f"The body is not JSON that can be read: {error}.") from None
-
-
-def _field[T](members: Mapping[str, Raw], name: str, decode: Callable[[Raw], T], wanted: str) -> T | None:
-    if name not in members:
-        return None
-    try:
-        return decode(members[name])
-    except (msgspec.DecodeError, RecursionError):
-        raise bad_request(f"`{name}` must be {wanted}.", param=name) from None
-
-
-class Usage(Struct, frozen=True):
-    """In OpenTelemetry's sense: input includes cached, output includes reasoning."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_input_tokens: int = 0
-    reasoning_tokens: int = 0
-    reported_cost_microusd: int | None = None
 
 
 class InputDetails(Struct):
@@ -160,11 +76,12 @@ class Answer(Struct):
         return None if self.usage is UNSET or bytes(self.usage) == b"null" else read_usage(self.usage)
 
 
-class BrokenAnswer(Exception):
-    """A provider answered 200 with something that is no completion."""
-
-
 _decode_answer = Decoder(Answer).decode
+
+
+def completed(body: bytes) -> tuple[bytes, Usage | None]:
+    """The answer as it came, and its usage. Raises BrokenAnswer."""
+    return body, read_completion(body).tokens
 
 
 def read_completion(body: bytes) -> Answer:
@@ -172,9 +89,9 @@ def read_completion(body: bytes) -> Answer:
     try:
         answer = _decode_answer(body)
     except (msgspec.DecodeError, RecursionError):
-        raise BrokenAnswer from None
+        raise BrokenAnswer("no completion") from None
     if answer.fails:
-        raise BrokenAnswer
+        raise BrokenAnswer("an error in place of a completion")
     return answer
 
 
@@ -259,8 +176,3 @@ def read_error(body: bytes) -> ErrorDetails:
         return read.error
     detail = read.detail if isinstance(read.detail, str) else None
     return ErrorDetails(message=read.error or read.message or detail)
-
-
-def error_event(refusal: Refusal) -> bytes:
-    """How a stream that has begun tells that it cannot go on. The blank line in front ends an event that was cut."""
-    return b"\n\ndata: " + refusal.body() + b"\n\n"

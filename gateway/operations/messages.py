@@ -1,0 +1,145 @@
+"""Anthropic's Messages as clients speak them: passed through to Anthropic, and to Claude on Bedrock and Vertex."""
+
+import base64
+import json
+from typing import ClassVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.errors import Refusal
+from gateway.operations import bodies
+from gateway.operations.translation import FRAMES, decoded
+from gateway.speech import Fetch, Speech
+from gateway.sse import Splitter, data_of
+from gateway.wires import anthropic
+from gateway.wires.eventstream import Frames
+from gateway.wires.values import BrokenAnswer, Json, Usage
+from keys.providers import Provider, Wire
+
+
+class MessagesRequest(Struct, frozen=True):
+    """POST /v1/messages. `members` are the body's own bytes, name by name."""
+
+    members: dict[str, Raw]
+    size: int
+    model: str
+    stream: bool
+    max_tokens: int
+
+    operation: ClassVar[str] = "messages"
+
+    async def speech(self, provider: Provider, wire: Wire, native_model: str, fetch: Fetch) -> Speech:
+        body = anthropic.hosted(bodies.with_model(self.members, native_model), provider.slug)
+        if provider.slug == "bedrock":
+            return Speech(msgspec.json.encode(body), answered, FramedMessages, FRAMES)
+        return Speech(msgspec.json.encode(body), answered, MessagesStream)
+
+    def error_event(self, refusal: Refusal) -> bytes:
+        """The blank line in front ends an event that was cut."""
+        return b"\n\nevent: error\ndata: " + refusal.body("anthropic") + b"\n\n"
+
+
+def read_request(body: bytes) -> MessagesRequest:
+    """Raises Refusal that names the field."""
+    members = bodies.members(body)
+    return MessagesRequest(
+        members=members,
+        size=len(body),
+        model=bodies.model(members),
+        stream=bodies.stream(members),
+        max_tokens=bodies.limit(members, "max_tokens"),
+    )
+
+
+def answered(body: bytes) -> tuple[bytes, Usage | None]:
+    """The answer as it came, and its usage. Raises BrokenAnswer."""
+    native = decoded(body)
+    if native.get("type") != "message":
+        raise BrokenAnswer("not an Anthropic message")
+    return body, anthropic.usage(native.get("usage") or {})
+
+
+class MessagesStream:
+    """Reads Anthropic's events while they are relayed as they are."""
+
+    def __init__(self) -> None:
+        self._splitter = Splitter()
+        self._counted: Json = {}
+        self.events = 0
+        self.done = False
+        self.error: bytes | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        return anthropic.usage(self._counted) if self._counted else None
+
+    @property
+    def begins_with_error(self) -> bool:
+        return self.error is not None and self.events == 1
+
+    def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
+        now: list[bytes] = []
+        last: list[bytes] = []
+        for event in self._splitter.feed(chunk):
+            self.read(data_of(event))
+            (last if self.done else now).append(event)
+        return b"".join(now), b"".join(last)
+
+    def rest(self) -> bytes:
+        return self._splitter.rest()
+
+    def read(self, data: bytes | None) -> None:
+        """Looks into the few events that say something about the whole."""
+        if data is None or b'"ping"' in data[:20]:
+            return
+        self.events += 1
+        if b"content_block" in data[:40]:
+            return
+        try:
+            event = anthropic.event_of(data)
+        except BrokenAnswer:
+            return
+        match event.get("type"):
+            case "message_start":
+                self._counted = anthropic.merged(self._counted, event["message"].get("usage") or {})
+            case "message_delta":
+                self._counted = anthropic.merged(self._counted, event.get("usage") or {})
+            case "message_stop":
+                self.done = True
+            case "error":
+                self.error = self.error or data
+
+
+class FramedMessages(MessagesStream):
+    """The same events in the frames in which Bedrock sends them, relayed as server-sent events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._frames = Frames()
+
+    def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
+        now: list[bytes] = []
+        last: list[bytes] = []
+        try:
+            for name, payload, failed in self._frames.feed(chunk):
+                event = told(name, payload) if failed else base64.b64decode(payload.get("bytes", ""))
+                self.read(event)
+                (last if self.done else now).append(b"event: %s\ndata: %s\n\n" % (kind_of(event), event))
+        except BrokenAnswer:
+            self.error = self.error or told("api_error", {"message": "The stream is damaged."})
+        return b"".join(now), b"".join(last)
+
+    def rest(self) -> bytes:
+        return b""
+
+
+def told(name: str, payload: Json) -> bytes:
+    """An exception in the stream, in Anthropic's words."""
+    error = {"type": "api_error", "message": str(payload.get("message") or name)}
+    return json.dumps({"type": "error", "error": error}).encode()
+
+
+def kind_of(event: bytes) -> bytes:
+    kind = anthropic.event_of(event).get("type")
+    return str(kind).encode()

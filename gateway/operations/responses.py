@@ -1,0 +1,107 @@
+"""OpenAI's Responses as clients speak them: passed through where the provider speaks them too."""
+
+from typing import ClassVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.errors import Refusal
+from gateway.operations import bodies
+from gateway.operations.translation import decoded
+from gateway.speech import Fetch, Speech
+from gateway.sse import Splitter, data_of
+from gateway.wires import responses
+from gateway.wires.values import BrokenAnswer, Json, Usage
+from keys.providers import Provider, Wire
+
+ENDS = {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
+
+
+class ResponsesRequest(Struct, frozen=True):
+    """POST /v1/responses. `members` are the body's own bytes, name by name."""
+
+    members: dict[str, Raw]
+    size: int
+    model: str
+    stream: bool
+    max_tokens: int
+
+    operation: ClassVar[str] = "responses"
+
+    async def speech(self, provider: Provider, wire: Wire, native_model: str, fetch: Fetch) -> Speech:
+        return Speech(msgspec.json.encode(bodies.with_model(self.members, native_model)), answered, ResponsesStream)
+
+    def error_event(self, refusal: Refusal) -> bytes:
+        """The blank line in front ends an event that was cut."""
+        told = {"type": "error", "code": refusal.code, "message": refusal.message, "param": refusal.param}
+        return b"\n\nevent: error\ndata: " + msgspec.json.encode(told) + b"\n\n"
+
+
+def read_request(body: bytes) -> ResponsesRequest:
+    """Raises Refusal that names the field."""
+    members = bodies.members(body)
+    return ResponsesRequest(
+        members=members,
+        size=len(body),
+        model=bodies.model(members),
+        stream=bodies.stream(members),
+        max_tokens=bodies.limit(members, "max_output_tokens"),
+    )
+
+
+def answered(body: bytes) -> tuple[bytes, Usage | None]:
+    """The answer as it came, and its usage. Raises BrokenAnswer, also for a 200 that says it failed."""
+    native = decoded(body)
+    if native.get("object") != "response" or native.get("status") == "failed":
+        raise BrokenAnswer(responses.failure_of(native))
+    return body, counted(native)
+
+
+def counted(native: Json) -> Usage | None:
+    told = native.get("usage")
+    return responses.usage(told) if isinstance(told, dict) else None
+
+
+class ResponsesStream:
+    """Reads the events while they are relayed as they are."""
+
+    def __init__(self) -> None:
+        self._splitter = Splitter()
+        self._first = b""
+        self.events = 0
+        self.done = False
+        self.error: bytes | None = None
+        self.usage: Usage | None = None
+
+    @property
+    def begins_with_error(self) -> bool:
+        return self.error is not None and self.error is self._first
+
+    def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
+        now: list[bytes] = []
+        last: list[bytes] = []
+        for event in self._splitter.feed(chunk):
+            self._read(data_of(event))
+            (last if self.done else now).append(event)
+        return b"".join(now), b"".join(last)
+
+    def rest(self) -> bytes:
+        return self._splitter.rest()
+
+    def _read(self, data: bytes | None) -> None:
+        if not data:
+            return
+        self.events += 1
+        self._first = self._first or data
+        if b'.delta"' in data[:60]:
+            return
+        try:
+            event = decoded(data)
+        except BrokenAnswer:
+            return
+        kind = event.get("type")
+        if kind in ENDS:
+            self.done = True
+            self.usage = counted(event.get("response") or {}) or self.usage
+        if kind in ("error", "response.failed"):
+            self.error = self.error or data

@@ -1,0 +1,70 @@
+"""What a request is to the walk, and how it is put to one provider: each path of the gateway brings its own Request."""
+
+from collections.abc import Awaitable, Callable, Mapping, Set
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.errors import Refusal
+from gateway.wires.values import Media, Usage
+from keys.providers import Provider, Wire
+
+EVENT_STREAM = "text/event-stream"
+
+type Fetch = Callable[[Set[str]], Awaitable[Mapping[str, Media]]]
+"""Gets remote media through the egress. Raises Refusal."""
+
+
+class Reader(Protocol):
+    """Reads a stream while it is relayed. `events` counts those that say something, about one a token.
+
+    `feed` gives (bytes to relay now, bytes to relay once the attempt is written down), `rest` what is left at the end.
+    `error` is the data of an error event; `begins_with_error` tells that nothing else came before it.
+    """
+
+    @property
+    def events(self) -> int: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def error(self) -> bytes | None: ...
+    @property
+    def usage(self) -> Usage | None: ...
+    @property
+    def begins_with_error(self) -> bool: ...
+
+    def feed(self, chunk: bytes) -> tuple[bytes, bytes]: ...
+
+    def rest(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """One request in one provider's words. `whole` reads an answer that is no stream and raises BrokenAnswer."""
+
+    body: bytes
+    whole: Callable[[bytes], tuple[bytes, Usage | None]]
+    reader: Callable[[], Reader]
+    stream_type: str = EVENT_STREAM
+
+
+class Request(Protocol):
+    """What a client asks. `max_tokens` is 0 where it set no limit; `operation` is a name of keys/providers/paths.py."""
+
+    @property
+    def operation(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def stream(self) -> bool: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def max_tokens(self) -> int: ...
+
+    async def speech(self, provider: Provider, wire: Wire, native_model: str, fetch: Fetch) -> Speech:
+        """Raises Refusal for what the provider cannot honor."""
+        ...
+
+    def error_event(self, refusal: Refusal) -> bytes:
+        """How a stream that has begun tells that it cannot go on."""
+        ...
