@@ -265,9 +265,11 @@ def bedrock_slug(native: str) -> str | None:
     taken = BEDROCK_ID.fullmatch(native.lower())
     if not taken:
         return None
-    *_, name = bedrock_names(taken)
+    versioned, name, *undated = bedrock_names(taken)
     if taken["author"] == "amazon":  # whose slugs say the version
-        name = taken["name"] + (taken["version"] or "").partition(":")[0]
+        name = versioned
+    if taken["author"] == CLAUDE and undated:
+        name = undated[0]
     name = LLAMA.sub(lambda found: f"llama-{found[1]}" + (f".{found[2]}" if found[2] else ""), name)
     return "/".join(usual(taken["author"], name))
 

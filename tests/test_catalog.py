@@ -14,9 +14,28 @@ FOUND = {
     "groq": {"openai/gpt-oss-120b", "llama-3.3-70b-versatile", "whisper-large-v3"},
     "deepinfra": {"meta-llama/Llama-3.3-70B-Instruct", "deepseek-ai/DeepSeek-V3.1", "Qwen/Qwen3.5-27B", "zai-org/GLM-5.3"},
     "baseten": {"moonshotai/Kimi-K3", "zai-org/GLM-5.3", "openai/gpt-oss-120b"},
-    "perplexity": {"perplexity/sonar", "xai/grok-4.7"},
-    "anthropic": {"claude-sonnet-4-5-20250929", "claude-opus-5-5"},
-    "aistudio": {"gemini-2.5-pro"},
+    "perplexity": {"perplexity/sonar", "xai/grok-4.7", "anthropic/claude-opus-5-5"},
+    "anthropic": {"claude-sonnet-4-5-20250929", "claude-opus-5-5", "claude-3-haiku-20240307"},
+    "aistudio": {"gemini-2.5-pro", "gemini-2.0-flash-001"},
+    "vertex": {"gemini-2.5-pro"},
+    "bedrock": {
+        "amazon.nova-pro-v1:0",
+        "us.amazon.nova-pro-v1:0",
+        "amazon.titan-embed-text-v1",
+        "amazon.titan-embed-text-v2:0",
+        "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "global.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "global.anthropic.claude-opus-4-7",
+        "anthropic.claude-3-5-sonnet-20240620-v1:0",
+        "anthropic.claude-3-5-sonnet-20241022-v2:0",
+        "us.meta.llama3-3-70b-instruct-v1:0",
+        "meta.llama3-8b-instruct-v1:0",
+        "openai.gpt-oss-120b-1:0",
+        "us.openai.gpt-5.5",
+        "mistral.mistral-large-2402-v1:0",
+        "moonshot.kimi-k2-thinking",
+        "x7profileofanapp",
+    },
 }
 DEPLOYMENTS = (
     {"model_slug": "openai/gpt-4o", "endpoint_url": "https://a.openai.azure.com", "model_id": "prod-4o"},
@@ -28,8 +47,15 @@ DEPLOYMENTS = (
 )
 
 
-def match(provider: str, model: str, *found: str) -> Match | None:
-    return catalog.match(PROVIDERS[provider], model, discovered=frozenset(found), deployments=DEPLOYMENTS)
+def match(provider: str, model: str, *found: str, region: str = "", **overrides: str) -> Match | None:
+    return catalog.match(
+        PROVIDERS[provider],
+        model,
+        discovered=frozenset(found),
+        deployments=DEPLOYMENTS,
+        region=region,
+        overrides={name.replace("__", "/"): native for name, native in overrides.items()},
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,11 +87,38 @@ def match(provider: str, model: str, *found: str) -> Match | None:
         ("perplexity", "x-ai/grok-4.7", "xai/grok-4.7"),
         ("anthropic", "anthropic/claude-sonnet-4.5", "claude-sonnet-4-5"),
         ("anthropic", "anthropic/claude-opus-5.5", "claude-opus-5-5"),
+        ("anthropic", "anthropic/claude-opus-5-5", "claude-opus-5-5"),
+        ("anthropic", "anthropic/claude-sonnet-4.5-20250929", "claude-sonnet-4-5-20250929"),
+        ("anthropic", "anthropic/claude-3-haiku", "claude-3-haiku"),
+        ("anthropic", "anthropic/claude-opus-9", None),
+        ("perplexity", "anthropic/claude-opus-5.5", "anthropic/claude-opus-5-5"),
+        ("perplexity", "perplexity/sonar", "perplexity/sonar"),
         ("aistudio", "google/gemini-2.5-pro", "gemini-2.5-pro"),
+        ("aistudio", "google/gemini-2.0-flash-001", "gemini-2.0-flash-001"),
+        ("aistudio", "anthropic/claude-opus-5.5", None),
+        ("vertex", "google/gemini-2.5-pro", "gemini-2.5-pro"),
+        ("vertex", "google/gemini-9", None),
+        ("bedrock", "anthropic/claude-sonnet-4.5", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ("bedrock", "anthropic/claude-sonnet-4-5-20250929", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ("bedrock", "anthropic/claude-opus-4.7", "global.anthropic.claude-opus-4-7"),
+        ("bedrock", "anthropic/claude-3.5-sonnet", "anthropic.claude-3-5-sonnet-20241022-v2:0"),
+        ("bedrock", "anthropic/claude-3.5-sonnet-20240620", "anthropic.claude-3-5-sonnet-20240620-v1:0"),
+        ("bedrock", "amazon/nova-pro-v1", "us.amazon.nova-pro-v1:0"),
+        ("bedrock", "amazon/nova-pro", "us.amazon.nova-pro-v1:0"),
+        ("bedrock", "amazon/titan-embed-text-v2", "amazon.titan-embed-text-v2:0"),
+        ("bedrock", "amazon/titan-embed-text-v1", "amazon.titan-embed-text-v1"),
+        ("bedrock", "meta-llama/llama-3.3-70b-instruct", "us.meta.llama3-3-70b-instruct-v1:0"),
+        ("bedrock", "meta-llama/llama-3-8b-instruct", "meta.llama3-8b-instruct-v1:0"),
+        ("bedrock", "openai/gpt-oss-120b", "openai.gpt-oss-120b-1:0"),
+        ("bedrock", "openai/gpt-5.5", "us.openai.gpt-5.5"),
+        ("bedrock", "mistralai/mistral-large-2402", "mistral.mistral-large-2402-v1:0"),
+        ("bedrock", "moonshotai/kimi-k2-thinking", "moonshot.kimi-k2-thinking"),
+        ("bedrock", "anthropic/claude-opus-5.5", None),
+        ("bedrock", "gpt-4o", None),
     ],
 )
 def test_a_slug_finds_what_the_key_discovered(provider: str, model: str, native: str | None) -> None:
-    assert match(provider, model, *FOUND[provider]) == (native and Match(native))
+    assert match(provider, model, *FOUND[provider], region="us-east-1") == (native and Match(native))
 
 
 @pytest.mark.parametrize(
@@ -77,13 +130,78 @@ def test_a_slug_finds_what_the_key_discovered(provider: str, model: str, native:
         ("groq", "openai/gpt-oss-120b", "openai/gpt-oss-120b"),
         ("deepinfra", "meta-llama/Llama-3.3-70B-Instruct", "meta-llama/Llama-3.3-70B-Instruct"),
         ("groq", "gpt-oss-120b", "openai/gpt-oss-120b"),
+        ("perplexity", "perplexity/sonar", "perplexity/sonar"),
+        ("perplexity", "x-ai/grok-4.7", "xai/grok-4.7"),
+        ("perplexity", "anthropic/claude-opus-5.5", "anthropic/claude-opus-5-5"),
+        ("vertex", "google/gemini-2.5-pro", "gemini-2.5-pro"),
+        ("vertex", "anthropic/claude-opus-5.5", "claude-opus-5-5"),
     ],
 )
 def test_a_key_that_discovered_nothing_is_asked_on_trust(provider: str, model: str, native: str) -> None:
     assert match(provider, model) == Match(native, certain=False)
 
 
-@pytest.mark.parametrize("model", ["openai/gpt-4o", "anthropic/claude-opus-5.5", "gpt-4o"])
+def test_vertex_never_lists_claude_and_is_asked_for_it_on_trust() -> None:
+    assert match("vertex", "anthropic/claude-sonnet-4.5", *FOUND["vertex"]) == Match("claude-sonnet-4-5", certain=False)
+    assert match("vertex", "anthropic/claude-sonnet-4.5", "claude-sonnet-4-5@20250929") == Match("claude-sonnet-4-5")
+    assert match("vertex", "openai/gpt-4o", *FOUND["vertex"]) is None
+
+
+@pytest.mark.parametrize(
+    ("region", "model", "native"),
+    [
+        ("us-east-1", "anthropic/claude-opus-4.7", "us.anthropic.claude-opus-4-7"),
+        ("eu-central-1", "anthropic/claude-opus-4.7", "eu.anthropic.claude-opus-4-7"),
+        ("ap-northeast-1", "anthropic/claude-opus-4.7", "jp.anthropic.claude-opus-4-7"),
+        ("ap-southeast-2", "anthropic/claude-opus-4.7", "au.anthropic.claude-opus-4-7"),
+        ("ap-south-1", "anthropic/claude-opus-4.7", "apac.anthropic.claude-opus-4-7"),
+        ("us-gov-west-1", "anthropic/claude-opus-4.7", "us-gov.anthropic.claude-opus-4-7"),
+        ("sa-east-1", "anthropic/claude-opus-4.7", "global.anthropic.claude-opus-4-7"),
+        ("", "anthropic/claude-opus-4.7", "global.anthropic.claude-opus-4-7"),
+        ("us-east-1", "amazon/nova-pro-v1", "us.amazon.nova-pro-v1:0"),
+        ("us-east-1", "meta-llama/llama-3.3-70b-instruct", "us.meta.llama3-3-70b-instruct-v1:0"),
+        ("eu-west-1", "openai/gpt-oss-20b", "openai.gpt-oss-20b-1:0"),
+        ("eu-west-1", "openai/gpt-4o", None),
+        ("eu-west-1", "qwen/qwen3", None),
+    ],
+)
+def test_a_bedrock_key_that_may_not_list_models_is_asked_by_the_regular_names(
+    region: str, model: str, native: str | None
+) -> None:
+    assert match("bedrock", model, region=region) == (native and Match(native, certain=False))
+
+
+@pytest.mark.parametrize(
+    ("region", "native"),
+    [
+        ("eu-west-1", "eu.anthropic.claude-opus-4-7"),
+        ("us-east-1", "us.anthropic.claude-opus-4-7"),
+        ("ap-southeast-2", "au.anthropic.claude-opus-4-7"),
+        ("ap-south-1", "apac.anthropic.claude-opus-4-7"),
+        ("ca-central-1", "us.anthropic.claude-opus-4-7"),
+        ("sa-east-1", "anthropic.claude-opus-4-7"),
+    ],
+)
+def test_a_bedrock_request_stays_as_near_to_the_region_as_the_profiles_allow(region: str, native: str) -> None:
+    found = [f"{geography}.anthropic.claude-opus-4-7" for geography in ("global", "us", "eu", "apac", "au")]
+    assert match("bedrock", "anthropic/claude-opus-4.7", "anthropic.claude-opus-4-7", *found, region=region) == Match(native)
+
+
+def test_an_override_goes_before_every_rule() -> None:
+    arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
+    own = {"anthropic__claude-opus-5.5": arn}
+    assert match("bedrock", "anthropic/claude-opus-5.5", *FOUND["bedrock"], **own) == Match(arn)
+    assert match("bedrock", "Anthropic/Claude-Opus-5-5", **own) == Match(arn)
+    assert match("bedrock", "bedrock:anthropic.claude-opus-5-5", **own) == Match("anthropic.claude-opus-5-5", certain=False)
+    assert match("groq", "gpt-4o", *FOUND["groq"], **{"openai__gpt-4o": "openai/gpt-oss-120b"}) == Match("openai/gpt-oss-120b")
+    assert match("azure", "openai/gpt-9", **{"openai__gpt-9": "prod-4o"}) == Match("prod-4o", 0)
+    assert match("azure", "openai/gpt-9", **{"openai__gpt-9": "no-such-deployment"}) is None
+    assert "anthropic/claude-opus-5.5" in slugs(
+        PROVIDERS["bedrock"], discovered=(), deployments=(), overrides={"anthropic/claude-opus-5-5": arn}
+    )
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-4o", "google/gemini-2.5-pro", "gpt-4o"])
 @pytest.mark.parametrize("provider", ["fal", "pollo", "bedrock"])
 def test_providers_without_a_rule_serve_only_what_is_pinned_to_them(provider: str, model: str) -> None:
     assert match(provider, model) is None
@@ -124,9 +242,28 @@ def test_names_are_listed_as_programs_write_them() -> None:
     assert listed("deepinfra")[0] == "deepseek/deepseek-v3.1"
     assert listed("azure") == ["openai/gpt-4o", "openai/o3-mini"]
     assert listed("fal") == []
+    assert listed("anthropic") == ["anthropic/claude-3-haiku", "anthropic/claude-opus-5.5", "anthropic/claude-sonnet-4.5"]
+    assert listed("vertex") == ["google/gemini-2.5-pro"]
+    assert listed("perplexity") == ["anthropic/claude-opus-5.5", "perplexity/sonar", "x-ai/grok-4.7"]
+    assert listed("bedrock") == [
+        "amazon/nova-pro-v1",
+        "amazon/titan-embed-text-v1",
+        "amazon/titan-embed-text-v2",
+        "anthropic/claude-3.5-sonnet",
+        "anthropic/claude-opus-4.7",
+        "anthropic/claude-sonnet-4.5",
+        "bedrock:x7profileofanapp",
+        "meta-llama/llama-3-8b-instruct",
+        "meta-llama/llama-3.3-70b-instruct",
+        "mistralai/mistral-large-2402",
+        "moonshotai/kimi-k2-thinking",
+        "openai/gpt-5.5",
+        "openai/gpt-oss-120b",
+    ]
 
 
-IDS = st.text(min_size=1, max_size=30) | st.from_regex(r"[a-zA-Z0-9.-]{1,9}/[a-zA-Z0-9.-]{1,12}", fullmatch=True)
+AWS_IDS = st.from_regex(r"((us|eu|global)\.)?[a-z0-9]{1,5}\.[a-z0-9.-]{1,12}(-v[0-9])?(:[0-9])?", fullmatch=True)
+IDS = AWS_IDS | st.text(min_size=1, max_size=30) | st.from_regex(r"[a-zA-Z0-9.-]{1,9}/[a-zA-Z0-9.-]{1,12}", fullmatch=True)
 
 
 @given(st.sampled_from(sorted(PROVIDERS)), st.frozensets(IDS, max_size=5), st.text(max_size=40))
