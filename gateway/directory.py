@@ -4,7 +4,6 @@ A `Snapshot` never changes; a refresh puts a new one in its place, so readers ne
 organizations' routing versions. Each process polls for itself and needs nobody to be told.
 """
 
-import json
 import logging
 import threading
 import time
@@ -41,13 +40,11 @@ class StoredKey:
     provider: Provider
     context: Context
     sealed: bytes = field(repr=False)
-    public: Mapping[str, object] = field(repr=False)
     hint: str
 
     @sensitive_variables()
     def open(self, keys: DataKeys) -> Credential:
-        secret = json.loads(vault.unseal(keys, self.context, self.sealed).reveal())
-        return Credential(secret=secret, public=self.public, hint=self.hint)
+        return data_keys.unsealed(keys, self.context, self.sealed, self.hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +222,7 @@ def route_of(key: ProviderKey) -> RouteKey:
 
 
 def stored(key: ProviderKey) -> StoredKey:
-    return StoredKey(
-        provider=key.row, context=data_keys.place_of(key), sealed=bytes(key.sealed), public=key.public, hint=key.hint
-    )
+    return StoredKey(provider=key.row, context=data_keys.place_of(key), sealed=bytes(key.sealed), hint=key.hint)
 
 
 @sensitive_variables()

@@ -84,13 +84,22 @@ _opened = Opened()
 
 @sensitive_variables()
 def seal_credential(key: ProviderKey, credential: Credential, data_keys: DataKeys) -> bytes:
-    return vault.seal(data_keys, place_of(key), canonical(credential.secret), suite=settings.VAULT_SUITE)
+    """Seals the public parts too: whoever can only write to the database cannot send the secret to another address."""
+    payload = canonical({"secret": dict(credential.secret), "public": dict(credential.public)})
+    return vault.seal(data_keys, place_of(key), payload, suite=settings.VAULT_SUITE)
 
 
 @sensitive_variables()
 def open_credential(key: ProviderKey, data_keys: DataKeys) -> Credential:
-    secret = json.loads(vault.unseal(data_keys, place_of(key), key.sealed).reveal())
-    return Credential(secret=secret, public=key.public, hint=key.hint)
+    """Raises VaultError."""
+    return unsealed(data_keys, place_of(key), key.sealed, key.hint)
+
+
+@sensitive_variables()
+def unsealed(data_keys: DataKeys, place: Context, sealed: bytes, hint: str) -> Credential:
+    """Raises VaultError."""
+    payload = json.loads(vault.unseal(data_keys, place, sealed).reveal())
+    return Credential(secret=payload["secret"], public=payload["public"], hint=hint)
 
 
 @sensitive_variables()

@@ -56,6 +56,13 @@ def test_an_added_key_is_last_in_the_order_and_waits_for_a_test(acme: Organizati
     assert data_keys.open_credential(stored, data_keys.of(acme)) == CREDENTIAL
 
 
+def test_an_address_changed_in_the_database_gets_no_secret(acme: Organization, by: Actor) -> None:
+    key = add(acme, by, credential=OTHER)
+    ProviderKey.objects.filter(pk=key.pk).update(public={"region": "eu-evil-1"})
+    stored = ProviderKey.objects.get(pk=key.pk)
+    assert data_keys.open_credential(stored, data_keys.of(acme)).public == {"region": "us-east-1"}
+
+
 def test_adding_a_key_is_audited_by_fingerprint_and_told_to_the_gateways(acme: Organization, by: Actor) -> None:
     before = version(acme)
     key = add(acme, by, credential=OTHER)
