@@ -1,13 +1,16 @@
 """The table of providers: addresses, headers and paths of requests."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keys.providers import PROVIDERS, Credential, Shape, Wire, azure, regions
-from keys.providers.paths import OPERATIONS, path_of, wire_of
+from keys.providers.paths import ONLY, OPERATIONS, path_of, wire_of
 from keys.providers.requests import outbound
 
+DOCUMENTATION = Path(__file__).parent.parent / "docs/providers.md"
 SIMPLE = Credential({"api_key": "k3y"}, {}, "…")
 BEDROCK = Credential({"api_key": "ABSKx"}, {"region": "eu-west-1"}, "ABSK…")
 
@@ -33,6 +36,18 @@ def test_every_row_is_whole() -> None:
             assert {call.service, call.models_service} <= row.services.keys() or row.shape is Shape.AZURE
         assert set(row.operations) <= set(OPERATIONS)
         assert ("chat" in row.operations) == (row.wire is not Wire.NATIVE)
+
+
+@pytest.mark.parametrize("slug", PROVIDERS)
+def test_the_documentation_says_what_each_provider_offers(slug: str) -> None:
+    lines = DOCUMENTATION.read_text().splitlines()
+    columns = next(line for line in lines if line.startswith("| Provider |")).strip("| ").split(" | ")[3:]
+    marks = next(line for line in lines if f"| `{slug}` |" in line).strip("| ").split(" | ")[3:]
+    assert columns == list(OPERATIONS)
+    for operation, mark in zip(columns, marks, strict=True):
+        only = ONLY.get((slug, operation))
+        offered = operation in PROVIDERS[slug].operations
+        assert mark == (only[1] if only else "yes" if offered else "–")
 
 
 def test_every_provider_with_a_chat_can_be_tested_and_asked_for_its_models() -> None:
