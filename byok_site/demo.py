@@ -81,7 +81,7 @@ def fill(memory: Path) -> dict[str, str]:
             organization, remembered = create()
             with os.fdopen(os.open(memory, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 json.dump(remembered, file)
-    for attempts in batched(usage_until_now(organization), BATCH, strict=False):
+    for attempts in batched(usage_until_now(organization), BATCH):
         ingest.book(attempts)
     return dict(json.loads(memory.read_text()))
 

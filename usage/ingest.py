@@ -121,7 +121,7 @@ class Ingester:
     def _put_away(self, path: Path) -> int:
         """Book what a dead writer left open, then delete the segment and what is known of it."""
         left = journal.orphans(path) if journal.is_last(path) else []
-        booked = sum(book(some) for some in batched(left, BATCH, strict=False))
+        booked = sum(book(some) for some in batched(left, BATCH))
         path.unlink()
         JournalSegment.objects.filter(name=path.name).delete()
         self._seen.pop(path.name, None)

@@ -42,7 +42,7 @@ def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
 @org_view("usage.view_usageevent")
 def usage_csv(request: HttpRequest, organization: Organization) -> HttpResponseBase:
     query = _query(request, organization, timezone.now())
-    parts = ("".join(lines) for lines in batched(csv_lines(organization, query), LINES_AT_ONCE, strict=False))
+    parts = ("".join(lines) for lines in batched(csv_lines(organization, query), LINES_AT_ONCE))
     name = f"{organization.slug}-usage-{query.period.first:%Y-%m-%d}-to-{query.period.last:%Y-%m-%d}.csv"
     return StreamingHttpResponse(
         _awaited(parts) if isinstance(request, ASGIRequest) else parts,
