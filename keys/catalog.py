@@ -1,36 +1,17 @@
 """Which model of a key a program means, and what its provider calls it: by rules and by what tests discovered."""
 
 import difflib
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
-from keys.providers import PROVIDERS, Provider, Shape, Wire, azure
-from keys.providers.regions import EVERYWHERE, geographies
+from keys.providers import PROVIDERS, Provider, Shape, Wire, azure, bedrock
+from keys.providers.names import CLAUDE, DATED, MINOR, dashed, usual
 
 BARE_AUTHOR = "openai"  # whose a model without an author is: programs write "gpt-4o"
 
-# Hosts name models as on Hugging Face. Authors whose slug is another one:
-AUTHORS = {
-    "alibaba": "qwen",
-    "coherelabs": "cohere",
-    "deepseek-ai": "deepseek",
-    "meta": "meta-llama",
-    "minimaxai": "minimax",
-    "mistral": "mistralai",
-    "moonshot": "moonshotai",
-    "thudm": "z-ai",
-    "xai": "x-ai",
-    "zai": "z-ai",
-    "zai-org": "z-ai",
-}
 BACK = {"perplexity": {"x-ai": "xai"}}  # how a host itself spells an author, where slugs have another name for it
-CLAUDE = "anthropic"
-MINOR = re.compile(r"(?<=[0-9])-(?=[0-9]{1,2}(?![0-9]))")  # between the numbers of a version: 4-5, but not 4-20250514
-DATED = re.compile(r"(.+)[-@](?:20[0-9]{2}-[0-9]{2}-[0-9]{2}|20[0-9]{6}|[0-9]{4})")
-
 MAX_MODEL = 400  # characters that are looked at; no provider's id is longer
 MAX_COMPARED = 100  # names; each costs about 20 µs
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -68,12 +49,6 @@ def read(model: str) -> Wanted:
     if not slash:
         author, name = BARE_AUTHOR, author
     return Wanted(pinned, text, *usual(author, name))
-
-
-def usual(author: str, name: str) -> tuple[str, str]:
-    """Author and name, both in lower case, as slugs spell them."""
-    author = AUTHORS.get(author, author)
-    return author, MINOR.sub(".", name) if author == CLAUDE else name
 
 
 def match(
@@ -139,6 +114,15 @@ def match_deployment(wanted: Wanted, deployments: Sequence[Mapping[str, str]], m
     return None
 
 
+def match_bedrock(wanted: Wanted, discovered: Collection[str], region: str) -> Match | None:
+    """Any author's model, under an id that depends on the region."""
+    if discovered:
+        native = bedrock.find(wanted.author, wanted.name, frozenset(discovered), region)
+    else:
+        native = bedrock.guess(wanted.author, wanted.name, region)
+    return Match(native, certain=bool(discovered)) if native else None
+
+
 def match_host(provider: Provider, wanted: Wanted, discovered: Collection[str]) -> Match | None:
     """Another author's model, by slug or, for ids without an author, by name."""
     if not discovered:
@@ -155,11 +139,6 @@ def trusted(provider: Provider, wanted: Wanted) -> str:
     if author := BACK.get(provider.slug, {}).get(wanted.author):
         return f"{author}/{wanted.name}"
     return wanted.text if "/" in wanted.text else wanted.slug
-
-
-def dashed(name: str) -> str:
-    """Of a Claude model, as Anthropic writes its version."""
-    return name.replace(".", "-")
 
 
 def match_author(provider: Provider, wanted: Wanted, discovered: Collection[str]) -> Match | None:
@@ -197,86 +176,6 @@ def spelled(native: str) -> str:
     return "/".join(usual(author, name)) if slash else author
 
 
-# Bedrock: (geography.)author.name(-date)(-version), such as us.anthropic.claude-sonnet-4-5-20250929-v1:0
-
-BEDROCK_ID = re.compile(
-    r"(?:(?P<geography>us-gov|us|eu|apac|jp|au|ca|global)\.)?(?P<author>[a-z0-9-]+)\.(?P<name>.+?)(?P<version>(?:-v?[0-9]+)?:[0-9]+|-v[0-9]+)?",
-    re.DOTALL,
-)
-PUNCTUATION = re.compile(r"[^a-z0-9]+")
-VERSION = re.compile(r"-v[0-9]+$")
-LLAMA = re.compile(r"^llama([0-9])(?:-([0-9])(?=-))?")
-BEDROCK_RULES = {
-    "amazon": "{geography}.amazon.{name}:0",
-    "anthropic": "{geography}.anthropic.{name}",
-    "meta-llama": "{geography}.meta.{name}-v1:0",
-    "openai": "openai.{name}-1:0",
-}
-"""Ids of the authors whose naming is regular, for a key that may not list models. A guess, and treated as one."""
-
-
-def match_bedrock(wanted: Wanted, discovered: Collection[str], region: str) -> Match | None:
-    """Among ids that differ by geography only, the key's own part of the world comes first, and everywhere last."""
-    if not discovered:
-        native = guessed(wanted, region)
-        return Match(native, certain=False) if native else None
-    known = profiles(frozenset(discovered), region)
-    native = known.get(squeezed(wanted.author, wanted.name)) or known.get(squeezed(wanted.author, VERSION.sub("", wanted.name)))
-    return Match(native) if native else None
-
-
-def guessed(wanted: Wanted, region: str) -> str | None:
-    rule = BEDROCK_RULES.get(wanted.author)
-    if rule is None or (wanted.author == BARE_AUTHOR and not wanted.name.startswith("gpt-oss")):
-        return None
-    name = wanted.name.replace(".", "-").replace("llama-", "llama")
-    return rule.format(geography=next(iter(geographies(region)), EVERYWHERE), name=name)
-
-
-@lru_cache(maxsize=512)
-def profiles(discovered: frozenset[str], region: str) -> Mapping[str, str]:
-    """Bedrock's ids by everything that means them, squeezed. The newest release answers to the name without a date."""
-    near = (*geographies(region), None)
-    order = {geography: place for place, geography in enumerate(near)} | {EVERYWHERE: len(near) + 1}
-    found = [(taken, native) for native in sorted(discovered, reverse=True) if (taken := BEDROCK_ID.fullmatch(native.lower()))]
-    found.sort(key=lambda row: order.get(row[0]["geography"], len(near)))
-    found.sort(key=lambda row: row[0]["name"] + (row[0]["version"] or ""), reverse=True)
-    known: dict[str, str] = {}
-    for taken, native in found:
-        for name in bedrock_names(taken):
-            known.setdefault(squeezed(AUTHORS.get(taken["author"], taken["author"]), name), native)
-    return known
-
-
-def bedrock_names(taken: re.Match[str]) -> Iterator[str]:
-    """Name with version, name alone, name without its date."""
-    version = (taken["version"] or "").partition(":")[0]
-    yield taken["name"] + version
-    yield taken["name"]
-    if dated := DATED.fullmatch(taken["name"]):
-        yield dated[1]
-
-
-def squeezed(author: str, name: str) -> str:
-    return f"{author}/{PUNCTUATION.sub('', name)}"
-
-
-def bedrock_slug(native: str) -> str | None:
-    taken = BEDROCK_ID.fullmatch(native.lower())
-    if not taken:
-        return None
-    versioned, name, *undated = bedrock_names(taken)
-    if taken["author"] == "amazon":  # whose slugs say the version
-        name = versioned
-    if taken["author"] == CLAUDE and undated:
-        name = undated[0]
-    name = LLAMA.sub(lambda found: f"llama-{found[1]}" + (f".{found[2]}" if found[2] else ""), name)
-    return "/".join(usual(taken["author"], name))
-
-
-# What a key serves
-
-
 def slugs(
     provider: Provider,
     *,
@@ -293,7 +192,7 @@ def slugs(
 def slug(provider: Provider, native: str) -> str:
     name = None
     if provider.shape is Shape.BEDROCK:
-        name = bedrock_slug(native)
+        name = bedrock.slug(native)
     elif hosts(provider):
         name = spelled(native) if "/" in native else None
     elif provider.author and "/" not in native:

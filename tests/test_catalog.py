@@ -113,6 +113,7 @@ def match(provider: str, model: str, *found: str, region: str = "", **overrides:
         ("bedrock", "openai/gpt-5.5", "us.openai.gpt-5.5"),
         ("bedrock", "mistralai/mistral-large-2402", "mistral.mistral-large-2402-v1:0"),
         ("bedrock", "moonshotai/kimi-k2-thinking", "moonshot.kimi-k2-thinking"),
+        ("bedrock", "amazon/titan-embed-text-v3", None),
         ("bedrock", "anthropic/claude-opus-5.5", None),
         ("bedrock", "gpt-4o", None),
     ],
