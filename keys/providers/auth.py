@@ -5,10 +5,6 @@ from keys.providers.base import Credential
 ANTHROPIC_VERSION = "2023-06-01"  # The later version refuses temperature, which programs send.
 
 
-class Unsupported(Exception):
-    """This kind of credential cannot be used for requests here. The text is plain words and may be shown."""
-
-
 def bearer(credential: Credential) -> dict[str, str]:
     return {"authorization": f"Bearer {credential.secret['api_key']}"}
 
