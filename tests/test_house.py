@@ -84,9 +84,8 @@ def test_only_egress_reaches_the_outside() -> None:
     assert set(found) == {"keys/egress.py"}
 
 
-def test_secrets_are_revealed_in_two_places_only() -> None:
-    """Where an owner's credential is opened for its test, and where the gateway opens it for a request."""
-    assert {name for name, tree in TREES.items() if uses(tree, "reveal")} == {"keys/data_keys.py", "gateway/directory.py"}
+def test_secrets_are_revealed_in_one_place_only() -> None:
+    assert {name for name, tree in TREES.items() if uses(tree, "reveal")} == {"keys/data_keys.py"}
 
 
 def test_pure_modules_know_no_database_no_socket_and_no_clock() -> None:
