@@ -218,6 +218,7 @@ def route_of(key: ProviderKey) -> RouteKey:
         tested=not key.needs_test,
         discovered=frozenset(key.discovered_models),
         deployments=tuple(key.public.get("deployments", ())),
+        region=str(key.public.get("region", "")),
     )
 
 

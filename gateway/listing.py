@@ -9,7 +9,6 @@ from gateway.directory import Tenant
 from gateway.errors import Refusal
 from keys import catalog
 from keys.providers import PROVIDERS
-from keys.routing import WIRES_SERVED
 
 
 def reachable(tenant: Tenant) -> dict[str, list[str]]:
@@ -17,8 +16,8 @@ def reachable(tenant: Tenant) -> dict[str, list[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for key in tenant.routes:
         provider = PROVIDERS[key.provider]
-        if key.enabled and key.tested and provider.wire in WIRES_SERVED["chat"]:
-            for slug in catalog.slugs(provider, discovered=key.discovered, deployments=key.deployments):
+        if key.enabled and key.tested and provider.operations:
+            for slug in catalog.slugs(provider, discovered=key.discovered, deployments=key.deployments, overrides=key.overrides):
                 found[slug].add(provider.slug)
     return {slug: sorted(found[slug]) for slug in sorted(found)}
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from keys import catalog
-from keys.providers import PROVIDERS, Wire
+from keys.providers import PROVIDERS
 from keys.providers.paths import wire_of
 
 PRIORITIZED = "prioritized"
-WIRES_SERVED: Mapping[str, frozenset[Wire]] = {"chat": frozenset(Wire) - {Wire.NATIVE}}
 
 # Why a key is left out; its name is the subject.
 OFF = "is off"
