@@ -1,6 +1,7 @@
 """The attempts of one request, written to the journal before and after each."""
 
 import time
+from dataclasses import replace
 
 import uuid_utils
 
@@ -120,15 +121,23 @@ class Walk:
         if self._unsettled:
             self._journal.close(*self._close_failed("absorbed"))
 
-    def finish(self, usage: Usage | None, *, outcome: str = "ok", error_class: str = "", events: int = 0) -> None:
-        """The current attempt ended. Without usage from the provider, tokens are estimated from what passed through."""
+    def finish(
+        self, usage: Usage | None, *, outcome: str = "ok", error_class: str = "", events: int = 0, cut: bool = False
+    ) -> None:
+        """The current attempt ended. Without usage from the provider, tokens are estimated from what passed through.
+
+        cut: the answer is not whole, so what usage says of the output is only how it began.
+        """
         if self.current is None:
             return
         attempt, self.current = self.current, None
         attempt.ends()
         rescued = "absorbed" if outcome == "ok" else "error"
-        counted = usage or Usage(input_tokens=self.input_estimate, output_tokens=events)
-        last = attempt.closed(outcome, error_class, counted, estimated=usage is None)
+        told = usage if usage and usage.plausible else None
+        counted = told or Usage(input_tokens=self.input_estimate, output_tokens=events)
+        if cut:
+            counted = replace(counted, output_tokens=max(counted.output_tokens, events))
+        last = attempt.closed(outcome, error_class, counted, estimated=cut or told is None)
         self._journal.close(*self._close_failed(rescued), last)
 
     def give_up(self) -> None:

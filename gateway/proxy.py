@@ -62,8 +62,13 @@ class Proxy:
         self, walk: Walk, candidates: Sequence[Candidate], exchange: Exchange, caller: Caller, request: Request
     ) -> None:
         headers = passed_on(exchange.headers, stream=request.stream)
+        unfit: Refusal | None = None
         for candidate in candidates[:MOST_ATTEMPTS]:
-            speech = await self.upstream.speech(caller.tenant, candidate, request)
+            try:
+                speech = await self.upstream.speech(caller.tenant, candidate, request)
+            except Refusal as refusal:  # this provider cannot honor the request; the next one may
+                unfit = unfit or refusal
+                continue
             attempt = begin(walk, candidate, exchange, candidates[0])
             try:
                 reply = await self.upstream.send(caller.tenant, candidate, request, speech, headers)
@@ -76,7 +81,7 @@ class Proxy:
                 await relay(reply, walk, exchange, request)
                 return
         walk.give_up()
-        raise refusal_of(walk.failed)
+        raise refusal_of(walk.failed) if walk.failed or unfit is None else unfit
 
 
 def begin(walk: Walk, candidate: Candidate, exchange: Exchange, first: Candidate) -> Attempt:
@@ -114,19 +119,20 @@ async def relay_events(reply: Live, walk: Walk, exchange: Exchange, request: Req
             if last:
                 finish(walk, stream)
                 await exchange.write(last)
-        ending = end_of(walk, stream, request)
+        ending = end_of(walk, reply, request)
     except (EgressError, EventTooLong):
-        ending = end_of(walk, stream, request, broken=True)
+        ending = end_of(walk, reply, request, broken=True)
     finally:
-        walk.finish(stream.usage, outcome="cancelled", events=stream.events)
+        walk.finish(stream.usage, outcome="cancelled", events=stream.events, cut=not stream.done)
         reply.close()
     await exchange.write(ending, more=False)
 
 
-def end_of(walk: Walk, stream: Reader, request: Request, *, broken: bool = False) -> bytes:
+def end_of(walk: Walk, reply: Live, request: Request, *, broken: bool = False) -> bytes:
     """The stream's last bytes. One that stopped before its end, with or without notice, ends in an error event of ours."""
-    rest = b"" if broken else stream.rest()
-    cut = not stream.done and (broken or not (stream.error or stream.usage))
+    stream = reply.stream
+    rest = b"" if broken else reply.rest()
+    cut = not stream.done and (broken or not stream.error)
     finish(walk, stream, cut=cut)
     return rest + request.error_event(BROKEN_OFF) if cut else rest
 
@@ -138,4 +144,5 @@ def finish(walk: Walk, stream: Reader, *, cut: bool = False) -> None:
         outcome="error" if failed else "ok",
         error_class=str(ErrorClass.TROUBLE) if failed else "",
         events=stream.events,
+        cut=not stream.done,
     )

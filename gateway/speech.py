@@ -18,7 +18,8 @@ class Reader(Protocol):
     """Reads a stream while it is relayed. `events` counts those that say something, about one a token.
 
     `feed` gives (bytes to relay now, bytes to relay once the attempt is written down), `rest` what is left at the end.
-    `error` is the data of an error event; `begins_with_error` tells that nothing else came before it.
+    `done` tells that the answer is whole, at the latest after `rest`. `error` is the data of an error event, which is
+    relayed like any other; `begins_with_error` tells that nothing else came before it.
     """
 
     @property

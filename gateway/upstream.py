@@ -1,7 +1,7 @@
 """Sends one attempt to one provider, and says what came of it in the terms of a walk: a reply, or a failure."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Set
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from django.views.decorators.debug import sensitive_variables
@@ -25,6 +25,8 @@ from keys.signing import Signer, SigningError
 from keys.vault import VaultError
 
 ERROR_BYTES = 256 * 1024
+SECRET_LENGTH = 8
+CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "x-amz-security-token")
 
 
 class Failure(Exception):
@@ -72,12 +74,19 @@ class Live:
     answer: Answer
     chunks: AsyncIterator[bytes]
     begun: tuple[bytes, bytes]
+    secrets: Sequence[bytes] = field(repr=False)
 
     async def pieces(self) -> AsyncIterator[tuple[bytes, bytes]]:
-        """What `Reader.feed` returns. Raises EgressError or EventTooLong where the stream breaks off."""
-        yield self.begun
+        """What `Reader.feed` returns, cleaned. Raises EgressError or EventTooLong where the stream breaks off."""
+        now, last = self.begun
+        yield cleaned(now, self.secrets), cleaned(last, self.secrets)
         async for chunk in self.chunks:
-            yield self.stream.feed(chunk)
+            now, last = self.stream.feed(chunk)
+            yield cleaned(now, self.secrets), cleaned(last, self.secrets)
+
+    def rest(self) -> bytes:
+        """What `Reader.rest` returns, cleaned."""
+        return cleaned(self.stream.rest(), self.secrets)
 
     def close(self) -> None:
         self.answer.close()
@@ -95,6 +104,7 @@ class Sending:
     candidate: Candidate
     request: Request
     speech: Speech
+    secrets: Sequence[bytes] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +131,10 @@ class Upstream:
         try:
             async with asyncio.timeout(self.first_byte_seconds) as first_event:
                 target = await self._target(sending, headers)
+                sending = replace(sending, secrets=secrets_of(sending.credential, target))
                 answer = await self.egress.send(target, speech.body, self._patience)
+                if answer.status == 401:
+                    self.signer.forget(sending.credential)
                 if not request.stream:
                     first_event.reschedule(None)  # the egress keeps the time of a whole answer
                 return await read(answer, sending)
@@ -181,7 +194,7 @@ async def read(answer: Answer, sending: Sending) -> Reply:
         written, usage = sending.speech.whole(body)
     except BrokenAnswer:
         raise broken(answer, "answered with something that makes no sense") from None
-    return Whole(answer.status, passed_back(answer.headers), written, usage)
+    return Whole(answer.status, passed_back(answer.headers), cleaned(written, sending.secrets), usage)
 
 
 async def opened(answer: Answer, sending: Sending) -> Live:
@@ -190,21 +203,25 @@ async def opened(answer: Answer, sending: Sending) -> Live:
         raise broken(answer, "did not answer with a stream")
     stream = sending.speech.reader()
     chunks = answer.chunks()
-    now = last = b""
+    now = last = ending = b""
     try:
         async for chunk in chunks:
             more, final = stream.feed(chunk)
             now, last = now + more, last + final
-            if stream.events:
+            if stream.events or stream.error:
                 break
+        else:
+            ending = stream.rest()
     except EventTooLong:
         raise broken(answer, "sent an event without an end") from None
     if stream.begins_with_error and stream.error:
         raise told_in_stream(answer, sending, stream.error)
-    if not stream.events:
+    if not stream.events and not (ending and stream.done):
         raise broken(answer, "sent an empty stream")
     content_type = EVENTS if sending.speech.stream_type else relayed_type(answer)
-    return Live(answer.status, content_type, passed_back(answer.headers), stream, answer, chunks, (now, last))
+    return Live(
+        answer.status, content_type, passed_back(answer.headers), stream, answer, chunks, (now, last + ending), sending.secrets
+    )
 
 
 def relayed_type(answer: Answer) -> str:
@@ -223,7 +240,7 @@ async def refused(answer: Answer, sending: Sending) -> Failure:
         f"{UNKNOWN_MODEL if unknown else REASONS[error_class]} (status {answer.status})",
         status=answer.status,
         unknown_model=unknown,
-        told=scrubbed(openai.read_error(body), sending.credential),
+        told=scrubbed(openai.read_error(body), sending.secrets),
         headers=passed_back(answer.headers),
     )
 
@@ -249,7 +266,7 @@ def told_in_stream(answer: Answer, sending: Sending, data: bytes) -> Failure:
         classified(sending, named, {}, data),
         "answered with an error in its stream",
         status=named or answer.status,
-        told=scrubbed(told, sending.credential),
+        told=scrubbed(told, sending.secrets),
     )
 
 
@@ -289,19 +306,33 @@ REASONS = {
 
 
 @sensitive_variables()
-def scrubbed(told: openai.ErrorDetails, credential: Credential) -> openai.ErrorDetails:
-    secrets = list(strings(credential.secret))
+def scrubbed(told: openai.ErrorDetails, secrets: Sequence[bytes]) -> openai.ErrorDetails:
     return openai.ErrorDetails(
-        message=scrub(told.message, secrets) if told.message else None,
+        message=scrub(told.message, [secret.decode() for secret in secrets]) if told.message else None,
         type=word(told.type),
         param=word(told.param),
         code=word(told.code),
     )
 
 
+@sensitive_variables()
+def secrets_of(credential: Credential, target: Outbound) -> Sequence[bytes]:
+    """What must not come back: the credential, and what was made of it, such as a token."""
+    sent = (target.headers.get(name, "").rpartition(" ")[2] for name in CREDENTIAL_HEADERS)
+    return [text.encode() for text in dict.fromkeys((*strings(credential.secret), *sent)) if len(text) >= SECRET_LENGTH]
+
+
+def cleaned(told: bytes, secrets: Sequence[bytes]) -> bytes:
+    """Costs next to nothing: a search for bytes that are hardly ever there."""
+    for secret in secrets:
+        if secret in told:
+            told = told.replace(secret, b"[removed]")
+    return told
+
+
 def strings(value: object) -> Iterable[str]:
-    """Every text in a credential's secret part that is long enough to be one."""
-    if isinstance(value, str) and len(value) >= 8:
+    """Every text in a credential's secret part."""
+    if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for item in value.values():

@@ -65,11 +65,14 @@ class Signer:
             return replace(outbound, headers={**outbound.headers, "authorization": f"Bearer {token}"})
         return outbound
 
+    def forget(self, credential: Credential) -> None:
+        """The provider does not take the token any more: the next request fetches another."""
+        if "private_key" in credential.secret:
+            self._tokens.pop(token_name(credential), None)
+
     async def _token(self, credential: Credential) -> str:
         """One fetch serves all who ask meanwhile; whoever leaves does not stop it for the others."""
-        name = (
-            f"{credential.public['client_email']} {credential.secret['private_key_id']} {hash(credential.secret['private_key'])}"
-        )
+        name = token_name(credential)
         known = self._tokens.get(name)
         if known and known.expires_at - RENEW_BEFORE > self._clock():
             return known.text
@@ -81,6 +84,8 @@ class Signer:
     def _fetched(self, name: str, task: asyncio.Task[Token]) -> None:
         del self._fetching[name]
         if not task.cancelled() and task.exception() is None:
+            now = self._clock()
+            self._tokens = {other: token for other, token in self._tokens.items() if token.expires_at > now}
             self._tokens[name] = task.result()
 
     async def _fetch(self, credential: Credential) -> Token:
@@ -91,6 +96,11 @@ class Signer:
         outbound = Outbound("POST", f"{override or GOOGLE}/token", headers, override is not None)
         answer = await self._egress.send(outbound, form, Patience(first_byte=10.0, total=10.0))
         return await _token_of(answer, now)
+
+
+def token_name(credential: Credential) -> str:
+    secret = credential.secret
+    return f"{credential.public['client_email']} {secret['private_key_id']} {hash(secret['private_key'])}"
 
 
 async def _token_of(answer: Answer, now: float) -> Token:

@@ -1,13 +1,15 @@
 """A chat put to a provider that speaks another dialect than OpenAI's, and its answer put back."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol
 
 import msgspec
 
+from gateway.errors import Refusal, scrub
 from gateway.speech import EVENT_STREAM, Speech
 from gateway.wires import (
     anthropic,
@@ -19,7 +21,7 @@ from gateway.wires import (
     responses,
     responses_stream,
 )
-from gateway.wires.chat_answer import ChunkWriter, completion
+from gateway.wires.chat_answer import ChunkWriter, completion, encoded
 from gateway.wires.values import BrokenAnswer, Chat, Json, Usage
 from keys.providers import Provider, Wire
 
@@ -80,10 +82,10 @@ def translated(chat: Chat, provider: Provider, wire: Wire, native_model: str, an
     if wire is Wire.ANTHROPIC:
         body = anthropic.hosted(body, provider.slug)
 
+    @reading()
     def whole(answer: bytes) -> tuple[bytes, Usage | None]:
         reply = foreign.dialect.reply(decoded(answer))
-        written = completion(reply, id=answering.id, model=answering.model, created=answering.created)
-        return json.dumps(written, ensure_ascii=False).encode(), reply.usage
+        return encoded(completion(reply, id=answering.id, model=answering.model, created=answering.created)), reply.usage
 
     return Speech(
         body=msgspec.json.encode(body),
@@ -93,10 +95,19 @@ def translated(chat: Chat, provider: Provider, wire: Wire, native_model: str, an
     )
 
 
+@contextmanager
+def reading() -> Iterator[None]:
+    """While a provider's words are read, whatever goes wrong is their fault: raises BrokenAnswer and nothing else."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
+        raise BrokenAnswer("the answer makes no sense") from None
+
+
 def decoded(answer: bytes) -> Json:
     try:
         value = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise BrokenAnswer("the answer is not a JSON object")
@@ -117,23 +128,30 @@ class TranslatedStream:
 
     @property
     def usage(self) -> Usage | None:
-        return self._stream.usage
+        try:
+            with reading():
+                return self._stream.usage
+        except BrokenAnswer:
+            return None
 
     @property
     def begins_with_error(self) -> bool:
         return self.error is not None and self.events == 0
 
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
-        """Nothing is relayed of a stream whose provider speaks no sense: its damage counts as an error in the stream."""
+        """A provider that speaks no sense has failed. What failed is told in OpenAI's words, and nothing after it."""
+        if self.error is not None:
+            return b"", b""
         try:
-            written = self._stream.feed(chunk)
-        except (BrokenAnswer, KeyError, TypeError, AttributeError):
-            written = b""
-            self.error = b'{"error":{"message":"The stream is damaged."}}'
-        if self._stream.failure is not None and self.error is None:
-            self.error = json.dumps({"error": {"message": self._stream.failure}}).encode()
+            with reading():
+                written, failure = self._stream.feed(chunk), self._stream.failure
+        except BrokenAnswer:
+            written, failure = b"", "The provider's stream is damaged."
         self.events += written.count(b"\n\n")
+        if failure is not None:
+            self.error = Refusal(502, "provider_trouble", scrub(failure), kind="provider_error").body()
+            written += b"data: " + self.error + b"\n\n"
         return (b"", written) if self.done else (written, b"")
 
     def rest(self) -> bytes:
-        return self._stream.finish()
+        return b"" if self.error is not None else self._stream.finish()

@@ -27,6 +27,11 @@ def completion(reply: Reply, *, id: str, model: str, created: int) -> Json:
     }
 
 
+def encoded(body: Json) -> bytes:
+    """As JSON. Half of a character, as streams may cut it, goes on as the escape that JSON has for it."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(errors="backslashreplace")
+
+
 def usage_body(usage: Usage) -> Json:
     """Usage as OpenAI names it."""
     return {
@@ -96,4 +101,4 @@ class ChunkWriter:
 
     @staticmethod
     def _event(chunk: Json) -> bytes:
-        return b"data: " + json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+        return b"data: " + encoded(chunk) + b"\n\n"

@@ -28,7 +28,7 @@ class Stream:
 
     def finish(self) -> bytes:
         """The end, once the provider's stream has ended. An answer without a finish reason was cut off."""
-        if self._reason is None:
+        if self.finished or self._reason is None:
             return b""
         self.finished = True
         return self._writer.end(self._reason, self.usage)

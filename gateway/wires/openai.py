@@ -122,7 +122,8 @@ class ChatStream:
         return b"".join(now), b"".join(last)
 
     def rest(self) -> bytes:
-        """The stream's last bytes, of an event that was never ended."""
+        """The stream's last bytes, of an event that was never ended. Some end after the usage, without [DONE]."""
+        self.done = self.done or self.usage is not None
         return self._splitter.rest()
 
     def _passes(self, event: bytes) -> bool:
@@ -159,7 +160,7 @@ class ErrorDetails(Struct):
 
 
 class ErrorBody(Struct):
-    """Every shape that OpenAI-wire providers use: an object, a bare string, `detail`, or Grok's sentence in `code`."""
+    """Every shape that providers use: an object, a bare string, `detail`, or Grok's sentence in `code`; Google's in a list."""
 
     error: ErrorDetails | str | None = None
     message: str | None = None
@@ -169,9 +170,11 @@ class ErrorBody(Struct):
 def read_error(body: bytes) -> ErrorDetails:
     """Empty where the body is not one of the known shapes."""
     try:
-        read = msgspec.json.decode(body, type=ErrorBody)
+        read = msgspec.json.decode(body, type=ErrorBody | list[ErrorBody])
     except (msgspec.DecodeError, RecursionError):
         return ErrorDetails()
+    if isinstance(read, list):
+        read = read[0] if read else ErrorBody()
     if isinstance(read.error, ErrorDetails):
         return read.error
     detail = read.detail if isinstance(read.detail, str) else None

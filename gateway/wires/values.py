@@ -132,6 +132,9 @@ def _replaced(part: Part, fetched: Mapping[str, Media]) -> Part:
     return part
 
 
+MOST = 1_000_000_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one answer, normalized: cached ones are part of the input, reasoning ones part of the output."""
@@ -141,6 +144,12 @@ class Usage:
     cached_input_tokens: int = 0
     reasoning_tokens: int = 0
     reported_cost_microusd: int | None = None
+
+    @property
+    def plausible(self) -> bool:
+        """Whether these can be numbers of one answer; what a provider sends may be anything."""
+        counts = (self.input_tokens, self.output_tokens, self.cached_input_tokens, self.reasoning_tokens)
+        return all(type(count) is int and 0 <= count < MOST for count in (*counts, self.reported_cost_microusd or 0))
 
 
 @dataclass(frozen=True, slots=True)
