@@ -40,7 +40,7 @@ def dump(value: Any) -> bytes:
 def events(recording: Recording) -> list[bytes]:
     """The events of a stream: as they were sent, or written from chunks with their type as their name."""
     if "text" in recording:
-        return [event.encode() for event in EVENT.findall(recording["text"])]
+        return [found.encode() for found in EVENT.findall(recording["text"])]
     return [event(chunk) for chunk in recording["chunks"]]
 
 
