@@ -41,7 +41,7 @@ API_KEY = parts(
     organization=("organization", "the organization ID"),
     project=("project", "the project ID"),
 )
-OPTIONS = {"organization": re.compile(r"org-[A-Za-z0-9_-]{1,100}"), "project": re.compile(r"proj_[A-Za-z0-9_-]{1,100}")}
+OPTIONS = {"organization": "org-", "project": "proj_"}  # how the IDs start
 AZURE = parts(
     model_slug=("deployments", "the model slug"),
     endpoint_url=("deployments", "the endpoint"),
@@ -119,8 +119,8 @@ def api_key(provider: Provider, fields: Mapping[str, str]) -> Parsed:
 
 def check_option(entry: Entry, name: str) -> None:
     """An ID, and nothing else: it is kept in the open, where a key that was pasted in the wrong place must not end."""
-    if name in entry.values and not OPTIONS[name].fullmatch(entry.values[name]):
-        start = OPTIONS[name].pattern.partition("[")[0]
+    start = OPTIONS[name]
+    if name in entry.values and not re.fullmatch(rf"{start}[A-Za-z0-9_-]{{1,100}}", entry.values[name]):
         entry.report(name, f"this is not {entry.parts[name].words}. It starts {start}; leave it empty if you have none.", "ID")
 
 

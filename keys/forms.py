@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_variables
 
 from keys.addresses import AllowList
-from keys.credentials import parse
+from keys.credentials import OPTIONS, parse
 from keys.entries import CredentialError, Problem
 from keys.excerpt import Line, around
 from keys.providers import Credential, Provider, Shape
@@ -76,6 +76,12 @@ def editor(label: str, help_text: str, **attrs: Any) -> forms.CharField:
     return entry("editor", label, help_text, SecretEditor(**attrs))
 
 
+def option(name: str) -> forms.CharField:
+    """A public ID that some providers take beside the key."""
+    help_text = f"Starts {OPTIONS[name]}. Requests count against it; without it, against the key’s own."
+    return entry("text", f"{name.capitalize()} ID", help_text, PlainInput(required=False))
+
+
 def name_field(example: str) -> forms.CharField:
     return forms.CharField(
         label="Name",
@@ -97,6 +103,7 @@ class KeyForm(forms.Form):
 
     def __init__(self, *args: Any, provider: Provider, kept: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields |= {name: option(name) for name in provider.options}
         self.provider, self.kept = provider, kept
         self.credential: Credential | None = None
         self.warnings: tuple[str, ...] = ()

@@ -157,6 +157,7 @@ def refused(form: type[KeyForm], fields: dict[str, str]) -> Iterator[dict[str, s
             yield from ({**fields, name: text} for text in spoiled(fields[name]))
     yield {**fields, "name": ""}
     yield {**fields, "region": "nowhere", "location": "nowhere", "wrap": "on"}
+    yield {**fields, "organization": SECRET, "project": f"proj_ {SECRET}"}
 
 
 @pytest.mark.parametrize(("provider", "mode"), EVERY_FORM)

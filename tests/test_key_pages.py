@@ -311,6 +311,25 @@ def test_the_eleventh_test_in_a_minute_says_when_to_come_back(alices: Client, pr
     assert len(provider_answers.requests) == 10
 
 
+def test_an_organization_and_a_project_are_asked_for_where_a_provider_has_them(alices: Client, acme: Organization) -> None:
+    assert "Organization ID" in alices.get(add_page("openai")).text
+    assert "Organization ID" not in alices.get(add_page("groq")).text
+    fields = {"name": "Team", "api_key": "sk-proj-x", "organization": "org-Acme1", "project": "proj_Web2", "do": "save"}
+    assert alices.post(add_page("openai"), fields).status_code == 302
+    key = ProviderKey.objects.for_org(acme).get()
+    assert key.public == {"organization": "org-Acme1", "project": "proj_Web2"}
+    assert "org-Acme1" in alices.get(page("provider_key", key.pk)).text
+
+
+def test_an_organization_that_is_none_is_refused_at_its_field(alices: Client) -> None:
+    fields = {"name": "Team", "api_key": "sk-proj-x", "organization": "Acme Inc.", "project": "Web", "do": "save"}
+    answer = alices.post(add_page("openai"), fields)
+    assert "2 things need fixing before this can be saved." in answer.text
+    assert 'href="#id_organization">This is not the organization ID. It starts org-; leave it empty' in answer.text
+    assert 'href="#id_project">This is not the project ID. It starts proj_;' in answer.text
+    assert "Acme Inc." not in answer.text
+
+
 # Azure, Bedrock and Vertex
 
 
