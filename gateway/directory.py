@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from django.views.decorators.debug import sensitive_variables
 
 from keys import data_keys, vault
-from keys.models import ClientKey, DataKey, ProviderKey
+from keys.models import ClientKey, DataKey, ModelOverride, ProviderKey, native_names
 from keys.providers import PROVIDERS, Credential, Provider
 from keys.routing import RouteKey
 from keys.vault import Context, DataKeys, VaultError
@@ -175,12 +175,14 @@ def load(wanted: Mapping[UUID, int]) -> Snapshot:
     wrapped = by_organization(DataKey.objects.filter(organization_id__in=wanted), wanted)
     routes = by_organization(ProviderKey.objects.present().filter(organization_id__in=wanted), wanted)
     callers = by_organization(ClientKey.objects.live().filter(organization_id__in=wanted), wanted)
+    overrides = by_organization(ModelOverride.objects.that_concern(wanted), [None, *wanted])
     tenants: dict[UUID, Tenant] = {}
     found: dict[str, Caller] = {}
     for organization, version in wanted.items():
         try:
             opened = data_keys.unwrap(wrapped[organization])
-            tenant = tenant_of(organization, version, opened, routes[organization])
+            natives = native_names([*overrides[None], *overrides[organization]])
+            tenant = tenant_of(organization, version, opened, routes[organization], natives)
             found |= callers_of(tenant, callers[organization])
         except (VaultError, KeyError):
             log.error("The data keys of organization %s do not open. Its programs are refused.", organization)
@@ -189,25 +191,28 @@ def load(wanted: Mapping[UUID, int]) -> Snapshot:
     return Snapshot(tenants, found)
 
 
-def by_organization[M: Model](rows: Iterable[M], wanted: Collection[UUID]) -> dict[UUID, list[M]]:
-    grouped: dict[UUID, list[M]] = {organization: [] for organization in wanted}
+def by_organization[M: Model, O: UUID | None](rows: Iterable[M], wanted: Collection[O]) -> dict[O, list[M]]:
+    grouped: dict[O, list[M]] = {organization: [] for organization in wanted}
     for row in rows:
         grouped[row.organization_id].append(row)  # type: ignore[attr-defined]
     return grouped
 
 
-def tenant_of(organization: UUID, version: int, opened: DataKeys, keys: Iterable[ProviderKey]) -> Tenant:
+def tenant_of(
+    organization: UUID, version: int, opened: DataKeys, keys: Iterable[ProviderKey], natives: Mapping[str, Mapping[str, str]]
+) -> Tenant:
+    """natives: the providers' names for models by provider and slug, where somebody wrote them down."""
     known = [key for key in keys if key.provider in PROVIDERS]
     return Tenant(
         id=str(organization),
         version=version,
-        routes=tuple(map(route_of, known)),
+        routes=tuple(route_of(key, natives.get(key.provider, {})) for key in known),
         stored={key.pk: stored(key) for key in known},
         data_keys=opened,
     )
 
 
-def route_of(key: ProviderKey) -> RouteKey:
+def route_of(key: ProviderKey, overrides: Mapping[str, str]) -> RouteKey:
     return RouteKey(
         id=key.pk,
         provider=key.provider,
@@ -219,6 +224,7 @@ def route_of(key: ProviderKey) -> RouteKey:
         discovered=frozenset(key.discovered_models),
         deployments=tuple(key.public.get("deployments", ())),
         region=str(key.public.get("region", "")),
+        overrides=overrides,
     )
 
 

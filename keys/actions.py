@@ -1,4 +1,4 @@
-"""Writes about provider keys and client keys. Each takes the organization's lock, and leaves an audit event with it."""
+"""Writes about provider keys, model overrides and client keys. Each takes the organization's lock, and leaves an audit event with it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from keys import client_keys, data_keys, vault
-from keys.models import ClientKey, ProviderKey
+from keys.models import ClientKey, ModelOverride, ProviderKey
 from keys.providers import PROVIDERS, Credential
 from keys.testing import TestResult, Verdict
 from orgs.actions import Actor, record
@@ -112,6 +112,23 @@ def remove_key(*, key: ProviderKey, by: Actor) -> None:
 
 
 @transaction.atomic
+def set_overrides(*, organization: Organization, provider: str, overrides: Mapping[str, str], by: Actor) -> None:
+    """From now on these, and no others, are the organization's names for models of the provider."""
+    lock(organization)
+    present = ModelOverride.objects.for_org(organization).filter(provider=provider)
+    before = dict(present.values_list("slug", "native_model"))
+    if before == overrides:
+        return
+    present.delete()
+    ModelOverride.objects.bulk_create(
+        ModelOverride(organization=organization, provider=provider, slug=slug, native_model=native)
+        for slug, native in overrides.items()
+    )
+    before, after = ({"provider": provider, "models": dict(models)} for models in (before, overrides))
+    tell(organization, by, "model_override:set", before=before, after=after)
+
+
+@transaction.atomic
 @sensitive_variables()
 def issue_client_key(*, organization: Organization, name: str, by: Actor) -> tuple[ClientKey, str]:
     """The new key and its text, which cannot be had a second time."""
@@ -151,7 +168,7 @@ def lock(organization: Organization) -> None:
 
 
 def tell(
-    key: ProviderKey | ClientKey,
+    target: ProviderKey | ClientKey | Organization,
     by: Actor,
     tag: str,
     *,
@@ -160,5 +177,6 @@ def tell(
 ) -> None:
     """The audit event, and the sign to the gateways that they must read this organization anew."""
     changes = {"before": dict(before or {}), "after": dict(after or {})}
-    record(organization=key.organization, by=by, tag=tag, target=key, changes=changes)
-    Organization.objects.filter(pk=key.organization_id).bump_routing()
+    organization = target if isinstance(target, Organization) else target.organization
+    record(organization=organization, by=by, tag=tag, target=target, changes=changes)
+    Organization.objects.filter(pk=organization.pk).bump_routing()

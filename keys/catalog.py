@@ -185,7 +185,9 @@ def slugs(
 ) -> list[str]:
     """What a key serves, under names that `match` understands. Without a test that found something, what overrides name."""
     if provider.shape is Shape.AZURE:
-        return [entry["model_slug"] for entry in deployments]
+        named = {azure.deployment_name(entry).lower() for entry in deployments}
+        meant = [read(name).slug for name, native in overrides.items() if native.lower() in named]
+        return list(dict.fromkeys([entry["model_slug"] for entry in deployments] + meant))
     return sorted({slug(provider, native) for native in discovered} | {read(name).slug for name in overrides})
 
 

@@ -51,6 +51,19 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='ModelOverride',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('provider', models.CharField(choices=keys.models.provider_choices, max_length=20)),
+                ('slug', models.CharField(help_text='What programs ask for, as author/model.', max_length=200)),
+                ('native_model', models.CharField(help_text='What the provider calls it.', max_length=400)),
+                ('organization', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='model_overrides', to='orgs.organization')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('organization', 'provider', 'slug'), name='one_override_per_model'), models.UniqueConstraint(condition=models.Q(('organization', None)), fields=('provider', 'slug'), name='one_override_of_the_operator')],
+            },
+        ),
+        migrations.CreateModel(
             name='ProviderKey',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from keys.actions import NameTaken, issue_client_key, revoke_client_key
 from keys.catalog import slugs
 from keys.forms import ClientKeyForm
-from keys.models import ClientKey, ProviderKey
+from keys.models import ClientKey, ModelOverride, ProviderKey, native_names
 from orgs.access import org_view
 from orgs.actions import Actor
 from orgs.models import Organization
@@ -56,9 +56,11 @@ def issued(request: HttpRequest, organization: Organization, name: str) -> HttpR
 
 def a_model(organization: Organization) -> str:
     """One that the organization can chat with now, as far as its name tells; or a word to replace."""
+    natives = native_names(ModelOverride.objects.that_concern([organization.pk]))
     for key in ProviderKey.objects.for_org(organization):
-        if key.enabled and not key.needs_test:
-            known = slugs(key.row, discovered=key.discovered_models, deployments=key.public.get("deployments", ()))
+        if key.enabled and not key.needs_test and "chat" in key.row.operations:
+            deployments, overrides = key.public.get("deployments", ()), natives.get(key.provider, {})
+            known = slugs(key.row, discovered=key.discovered_models, deployments=deployments, overrides=overrides)
             if chats := [slug for slug in known if not OTHER_THAN_CHAT.search(slug)]:
                 return chats[0]
     return "MODEL"
