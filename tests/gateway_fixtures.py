@@ -9,6 +9,7 @@ import pytest
 from orgs.models import Organization
 from tests.fake import FakeProvider
 from tests.gateway_server import RunningGateway, StartGateway
+from tests.odd_provider import Odd
 
 
 @pytest.fixture
@@ -28,3 +29,11 @@ def start_gateway(acme: Organization, fake_provider: FakeProvider, tmp_path: Pat
 @pytest.fixture
 def gateway(start_gateway: StartGateway) -> RunningGateway:
     return start_gateway()
+
+
+@pytest.fixture
+def odd() -> Iterator[Odd]:
+    with Odd() as server:
+        yield server
+        server.stopped.set()
+        server.shutdown()

@@ -130,7 +130,7 @@ def _part(item: Any, where: str) -> Text | Media:
 
 def _media(kind: Literal["image", "document"], url: str, where: str, *, name: str = "") -> Media:
     if url.startswith(("https://", "http://")):
-        return Media(kind, url=url, name=name)
+        return Media(kind, url=url, name=name, where=where)
     head, comma, data = url.partition(",")
     if not comma or not head.startswith("data:") or not head.endswith(";base64"):
         raise Unsupported(where, f"{where} must be an https address or a data: URI in base64.")

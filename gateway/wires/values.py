@@ -31,13 +31,17 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """An image, document or sound: base64 `data` with its media type, or the `url` of one that is still to be fetched."""
+    """An image, document or sound: base64 `data` with its media type, or the `url` of one that is still to be fetched.
+
+    where: its place in the request, for those that have an address.
+    """
 
     kind: Literal["image", "document", "audio"]
     media_type: str = ""
     data: str = field(default="", repr=False)
     url: str = ""
     name: str = ""
+    where: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +111,9 @@ class Chat:
             if name not in honored:
                 raise Unsupported(name, f"{wire} has no {name}. Leave it out, or use a model of another provider.")
 
-    def remote_media(self) -> set[str]:
-        """Addresses of media that a wire without remote media must have fetched first."""
-        return {part.url for part in self._media() if part.url}
+    def remote_media(self) -> dict[str, str]:
+        """Addresses of media that a wire without remote media must have fetched first, each with its place."""
+        return {part.url: part.where for part in self._media() if part.url}
 
     def with_media(self, fetched: Mapping[str, Media]) -> "Chat":
         """The same chat with each fetched address replaced by its bytes."""
