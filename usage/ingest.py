@@ -8,7 +8,7 @@ import fcntl
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import batched
@@ -73,13 +73,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ingester:
-    """A thread that empties the journal directory. Any number may run; on one host one works at a time."""
+    """Empties the journal directory, in a thread or alone in a process. On one host one works at a time, the others stand by."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._seen: dict[str, int] = {}  # size of each segment when it was last read to its end
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="usage-ingest", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=[self.run_once], name="usage-ingest", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -89,18 +89,27 @@ class Ingester:
         self._stopping.set()
         self._thread.join()
 
+    def work_alone(self, until: threading.Event) -> None:
+        """Work in this thread until told to stop, holding the lease throughout: threads beside a gateway cost it latency."""
+        self._stopping = until
+        with _lease(self._directory, wait=True):
+            self._run(self._book_all)
+
     def run_once(self) -> int:
         """Book what is ready now, unless another process of this host is at it. Returns how many attempts were new."""
         with _lease(self._directory) as ours:
-            return sum(self._ingest(path) for path in journal.segments(self._directory)) if ours else 0
+            return self._book_all() if ours else 0
 
-    def _run(self) -> None:
+    def _book_all(self) -> int:
+        return sum(self._ingest(path) for path in journal.segments(self._directory))
+
+    def _run(self, work: Callable[[], int]) -> None:
         pause = TICK_SECONDS
         stopping = False
         while not stopping:
             stopping = self._stopping.wait(pause)
             try:
-                self.run_once()
+                work()
                 pause = TICK_SECONDS
             except Exception:
                 pause = min(pause * 2, PATIENCE_SECONDS)
@@ -129,12 +138,12 @@ class Ingester:
 
 
 @contextmanager
-def _lease(directory: Path) -> Iterator[bool]:
+def _lease(directory: Path, *, wait: bool = False) -> Iterator[bool]:
     """Whether this process may ingest now. The system lets go of the lock when a process dies."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (directory / "ingest.lock").open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             yield False
         else:

@@ -4,6 +4,9 @@ import contextlib
 import hashlib
 import os
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
@@ -72,6 +75,17 @@ def greeting() -> str:
     return f"Keyhold is ready. Create its first owner at {settings.PUBLIC_URL}{reverse('setup', args=[token])}"
 
 
+@contextlib.contextmanager
+def ingesting() -> Iterator[None]:
+    """A process beside this one that books usage. It ends with this one, however this one ends."""
+    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "ingest"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
+    try:
+        yield
+    finally:
+        process.communicate()
+
+
 def run_server(listener: socket.socket) -> None:
     config = uvicorn.Config(
         "byok_site.asgi:application",
@@ -103,4 +117,5 @@ class Command(BaseCommand):
         collect_static()
         self.stdout.write(greeting())
         self.stdout.flush()
-        run_server(listener)
+        with ingesting():
+            run_server(listener)
