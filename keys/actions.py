@@ -1,4 +1,4 @@
-"""Writes about provider keys, model overrides and client keys. Each takes the organization's lock, and leaves an audit event with it."""
+"""Writes about keys and overrides. Each takes the organization's lock, and leaves an audit event with it."""
 
 from collections.abc import Mapping
 from typing import Any

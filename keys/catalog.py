@@ -62,7 +62,7 @@ def match(
 ) -> Match | None:
     """How a key serves a model, or None when it does not.
 
-    region: the key's, on AWS. overrides: native ids by slug, of the organization over the operator's; they go before rules.
+    region: the key's, on AWS. overrides: native ids by slug, spelled as `Wanted.slug` is; they go before rules.
     """
     wanted = read(model[:MAX_MODEL])
     if wanted.pinned is None or wanted.pinned == provider.slug:
@@ -94,9 +94,7 @@ def serve(
 
 def overridden(wanted: Wanted, overrides: Mapping[str, str]) -> str | None:
     """The native id that somebody wrote down for this slug. A pinned name is native already."""
-    if not overrides or wanted.pinned:
-        return None
-    return next((native for slug, native in overrides.items() if read(slug).slug == wanted.slug), None)
+    return None if wanted.pinned else overrides.get(wanted.slug)
 
 
 def hosts(provider: Provider) -> bool:
@@ -186,9 +184,9 @@ def slugs(
     """What a key serves, under names that `match` understands. Without a test that found something, what overrides name."""
     if provider.shape is Shape.AZURE:
         named = {azure.deployment_name(entry).lower() for entry in deployments}
-        meant = [read(name).slug for name, native in overrides.items() if native.lower() in named]
+        meant = [name for name, native in overrides.items() if native.lower() in named]
         return list(dict.fromkeys([entry["model_slug"] for entry in deployments] + meant))
-    return sorted({slug(provider, native) for native in discovered} | {read(name).slug for name in overrides})
+    return sorted({slug(provider, native) for native in discovered} | set(overrides))
 
 
 def slug(provider: Provider, native: str) -> str:

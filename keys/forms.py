@@ -10,6 +10,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_variables
 
+from keys import overrides
 from keys.addresses import AllowList
 from keys.credentials import OPTIONS, parse
 from keys.entries import CredentialError, Problem
@@ -20,6 +21,7 @@ from keys.reading import Deployment, read_deployments
 
 MAX_FILE_BYTES = 32_000
 EMPTY_EDITOR_LINES = 12
+OVERRIDES_LINES = 8
 
 
 class Unreturned:
@@ -246,6 +248,43 @@ def mode_of(provider: Provider, asked: str) -> str:
     """How the credential is entered: the mode that was asked for, where the provider has it, else its first."""
     modes = FORMS[provider.shape]
     return asked if asked in modes else next(iter(modes))
+
+
+class OverridesForm(forms.Form):
+    """The organization's names for models of one provider, a line each. They are no secret and stay in the form."""
+
+    overrides = forms.CharField(
+        label="Your names",
+        required=False,
+        widget=forms.Textarea(attrs={"rows": OVERRIDES_LINES, "spellcheck": "false", "autocapitalize": "off"}),
+        template_name="keys/fields/editor.html",
+    )
+    kept = True
+
+    def __init__(self, *args: Any, provider: Provider, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.provider = provider
+        self.problems: list[Problem] = []
+        self.fields["overrides"].help_text = (
+            f"`author/model` = its name at {provider.label}, one model on each line. They go before what a test found, "
+            f"for all keys of {provider.label}."
+        )
+
+    def clean_overrides(self) -> dict[str, str]:
+        found, self.problems = overrides.read(self.cleaned_data["overrides"], self.provider)
+        if self.problems:
+            raise forms.ValidationError([problem.message for problem in self.problems])
+        return found
+
+    @property
+    def findings(self) -> list[tuple[forms.BoundField, Problem]]:
+        return [(self["overrides"], problem) for problem in self.problems]
+
+    @property
+    def margin(self) -> list[str]:
+        marks = {problem.line: problem.label for problem in self.problems}
+        count = max(OVERRIDES_LINES, str(self["overrides"].value() or "").count("\n") + 1)
+        return [marks.get(line, "") for line in range(1, count + 1)]
 
 
 class TypedNameForm(forms.Form):

@@ -28,7 +28,9 @@ def read(text: str, provider: Provider) -> tuple[dict[str, str], list[Problem]]:
         if said := flaw(slug, native, provider) if equals else no_equals(provider):
             problems.append(Problem(f"Line {number}: {said[0]}", FIELD, number, said[1]))
         elif name in found:
-            problems.append(Problem(f"`{name}` appears twice, on lines {places[name]} and {number}. Keep one.", FIELD, number, "Twice"))
+            problems.append(
+                Problem(f"`{name}` appears twice, on lines {places[name]} and {number}. Keep one.", FIELD, number, "Twice")
+            )
         else:
             found[name], places[name] = native, number
     return found, problems

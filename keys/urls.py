@@ -10,6 +10,7 @@ urlpatterns = [
     path("providers/add/<slug:provider>/", adding.add, name="provider_key_add"),
     path("providers/<uuid:pk>/", provider_keys.key_page, name="provider_key"),
     path("providers/<uuid:pk>/delete/", provider_keys.remove, name="provider_key_remove"),
+    path("providers/<uuid:pk>/models/", provider_keys.set_models, name="provider_key_models"),
     path("providers/<uuid:pk>/off/", provider_keys.turn_off, name="provider_key_disable"),
     path("providers/<uuid:pk>/on/", provider_keys.turn_on, name="provider_key_enable"),
     path("providers/<uuid:pk>/test/", provider_keys.test, name="provider_key_test"),

@@ -69,6 +69,7 @@ TABLE = {
     "provider_key_remove": (OWNERS, "302 404 403 422 404"),
     "provider_key_disable": (OWNERS, "302 404 403 302 404"),
     "provider_key_enable": (NO_GET, "302 404 403 302 404"),
+    "provider_key_models": (NO_GET, "302 404 403 302 404"),
     "provider_key_test": (NO_GET, "302 404 403 302 404"),
     "client_key_list": (OWNERS, NO_GET),
     "client_key_new": (OWNERS, "302 404 403 422 404"),
@@ -138,7 +139,7 @@ def test_the_table_holds(name: str, world: SimpleNamespace, clients: dict[str, C
 
 
 @pytest.mark.parametrize(
-    "path", ["", "orgs/user/", "orgs/organization/", "orgs/auditevent/", "auth/group/", "jsi18n/", "nowhere/"]
+    "path", ["", "orgs/user/", "orgs/organization/", "orgs/auditevent/", "auth/group/", "keys/modeloverride/", "jsi18n/", "nowhere/"]
 )
 def test_the_staff_console_is_for_staff(path: str, clients: dict[str, Client], sam: User) -> None:
     User.objects.filter(pk=sam.pk).update(is_superuser=True)

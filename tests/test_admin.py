@@ -22,6 +22,7 @@ def staff(sam: User, client_of: Callable[[User], Client]) -> Client:
 def test_only_what_holds_no_secret_is_there() -> None:
     assert sorted(model._meta.label for model in admin.site._registry) == [
         "auth.Group",
+        "keys.ModelOverride",
         "orgs.AuditEvent",
         "orgs.Membership",
         "orgs.Organization",

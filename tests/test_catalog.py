@@ -197,9 +197,13 @@ def test_an_override_goes_before_every_rule() -> None:
     assert match("groq", "gpt-4o", *FOUND["groq"], **{"openai__gpt-4o": "openai/gpt-oss-120b"}) == Match("openai/gpt-oss-120b")
     assert match("azure", "openai/gpt-9", **{"openai__gpt-9": "prod-4o"}) == Match("prod-4o", 0)
     assert match("azure", "openai/gpt-9", **{"openai__gpt-9": "no-such-deployment"}) is None
-    assert "anthropic/claude-opus-5.5" in slugs(
-        PROVIDERS["bedrock"], discovered=(), deployments=(), overrides={"anthropic/claude-opus-5-5": arn}
-    )
+
+
+def test_what_an_override_names_is_listed_where_it_is_served() -> None:
+    own = {"anthropic/claude-opus-5.5": "anything"}
+    assert slugs(PROVIDERS["bedrock"], discovered=(), deployments=(), overrides=own) == ["anthropic/claude-opus-5.5"]
+    listed = slugs(PROVIDERS["azure"], discovered=(), deployments=DEPLOYMENTS, overrides={**own, "openai/gpt-9": "Prod-4o"})
+    assert listed == [*(entry["model_slug"] for entry in DEPLOYMENTS), "openai/gpt-9"]
 
 
 @pytest.mark.parametrize("model", ["openai/gpt-4o", "google/gemini-2.5-pro", "gpt-4o"])

@@ -11,9 +11,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django.views.decorators.vary import vary_on_headers
 
 from keys import data_keys, listing
-from keys.actions import disable_key, enable_key, record_test, remove_key
-from keys.forms import TypedNameForm
-from keys.models import ProviderKey
+from keys.actions import disable_key, enable_key, record_test, remove_key, set_overrides
+from keys.forms import OverridesForm, TypedNameForm
+from keys.models import ModelOverride, ProviderKey, native_names
+from keys.overrides import written
 from keys.pace import too_many_tests, wait_for_test
 from keys.providers import PROVIDERS
 from keys.testing import Verdict, test_credential
@@ -50,9 +51,22 @@ def key_list(request: HttpRequest, organization: Organization) -> HttpResponse:
 @never_cache
 @org_view("keys.view_providerkey")
 def key_page(request: HttpRequest, organization: Organization, pk: UUID) -> HttpResponse:
+    return show(request, organization, find(organization, pk))
+
+
+@require_POST
+@never_cache
+@org_view("keys.change_providerkey")
+def set_models(request: HttpRequest, organization: Organization, pk: UUID) -> HttpResponse:
+    """What the organization calls models of the key's provider. A mistake leads to the key's page with the form."""
     key = find(organization, pk)
-    row = listing.row_of(rows_of(organization), key)
-    return render(request, "keys/key.html", {"page": "keys", "row": row, "key": key})
+    form = OverridesForm(request.POST, provider=key.row)
+    if not form.is_valid():
+        return show(request, organization, key, form)
+    overrides = form.cleaned_data["overrides"]
+    set_overrides(organization=organization, provider=key.provider, overrides=overrides, by=Actor.of(request))
+    messages.success(request, f"Your names for models of {key.row.label} are saved. Requests use them within 2 seconds.")
+    return redirect("provider_key", organization.slug, key.pk)
 
 
 @require_POST
@@ -107,6 +121,24 @@ def remove(request: HttpRequest, organization: Organization, pk: UUID) -> HttpRe
 
 def find(organization: Organization, pk: UUID) -> ProviderKey:
     return get_object_or_404(ProviderKey.objects.for_org(organization).select_related("organization", "created_by"), pk=pk)
+
+
+def show(request: HttpRequest, organization: Organization, key: ProviderKey, form: OverridesForm | None = None) -> HttpResponse:
+    """The key's page; with a form that was refused, as an error."""
+    concerned = ModelOverride.objects.that_concern([organization.pk]).filter(provider=key.provider)
+    own, operators = (
+        written(native_names(row for row in concerned if (row.organization_id is None) == of_operator).get(key.provider, {}))
+        for of_operator in (False, True)
+    )
+    context = {
+        "page": "keys",
+        "row": listing.row_of(rows_of(organization), key),
+        "key": key,
+        "form": form or OverridesForm(initial={"overrides": own}, provider=key.row),
+        "own": own,
+        "operators": operators,
+    }
+    return render(request, "keys/key.html", context, status=422 if form else 200)
 
 
 def rows_of(organization: Organization) -> list[listing.Row]:
