@@ -34,6 +34,7 @@ OPERATIONS: dict[str, Callable[[bytes], Request]] = {
     "/v1/images/generations": plain.read_images,
     "/v1/audio/speech": plain.read_speech,
 }
+UPLOADS = {"/v1/audio/transcriptions": "transcriptions", "/v1/audio/translations": "translations"}
 HEALTH = ("/healthz", "/readyz")
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class Gateway:
         most_body_bytes: int,
     ) -> Self:
         upstream = Upstream(egress, Signer(egress, overrides), overrides, first_byte_seconds)
-        return cls(directory, Proxy(directory, journal, upstream, most_body_bytes), journal_folder)
+        return cls(directory, Proxy(directory, journal, upstream, most_body_bytes, journal_folder), journal_folder)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send)
@@ -105,6 +106,8 @@ class Gateway:
     def _methods(self, path: str) -> dict[str, Handler]:
         if path in OPERATIONS:
             return {"POST": partial(self.proxy.serve, read=OPERATIONS[path])}
+        if path in UPLOADS:
+            return {"POST": partial(self.proxy.serve_upload, operation=UPLOADS[path])}
         match path:
             case "/v1/models":
                 return {"GET": self._models}

@@ -1,7 +1,8 @@
 """Which client key a request carries. Every spelling of the header ends in the same check, before anything else is read."""
 
 import hmac
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 
 from django.views.decorators.debug import sensitive_variables
 
@@ -9,6 +10,9 @@ from gateway.directory import Caller, Snapshot
 from gateway.errors import unauthorized
 from keys import client_keys
 
+AWS = "aws4-hmac-sha256"
+BEARER = ("bearer",)
+ACCESS_KEY_ID = re.compile(r"(?:^|[\s,])Credential=([^/,\s]+)/")
 KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 MISSING = "No client key came with the request. Send one as Authorization: Bearer byok_live_…"
 SEVERAL = "The request carries two different keys. Send one client key, in one header."
@@ -20,9 +24,9 @@ NOBODY = (bytes(32), bytes(32))
 
 
 @sensitive_variables()
-def authenticate(snapshot: Snapshot, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
-    """Raises Refusal (401)."""
-    presented = {credential(name, value) for name, value in headers if name in KEY_HEADERS} - {""}
+def authenticate(snapshot: Snapshot, headers: Iterable[tuple[bytes, bytes]], schemes: Collection[str] = BEARER) -> Caller:
+    """schemes: those that Authorization may have, in lower case. Raises Refusal (401)."""
+    presented = {credential(name, value, schemes) for name, value in headers if name in KEY_HEADERS} - {""}
     if not presented:
         raise unauthorized(MISSING)
     if len(presented) > 1:
@@ -40,8 +44,13 @@ def authenticate(snapshot: Snapshot, headers: Iterable[tuple[bytes, bytes]]) -> 
 
 
 @sensitive_variables()
-def credential(name: bytes, value: bytes) -> str:
-    """The key in one of KEY_HEADERS, which may be nothing."""
+def credential(name: bytes, value: bytes, schemes: Collection[str]) -> str:
+    """The key in one of KEY_HEADERS, which may be nothing. One that AWS's SDKs sign with stands as the access key ID."""
     text = value.decode("latin-1").strip()
     scheme, _, token = text.partition(" ")
-    return token.strip() if name == b"authorization" and scheme.lower() == "bearer" else text
+    if name != b"authorization" or scheme.lower() not in schemes:
+        return text
+    if scheme.lower() != AWS:
+        return token.strip()
+    found = ACCESS_KEY_ID.search(token)
+    return found[1] if found else text

@@ -54,35 +54,47 @@ class Exchange:
         headers: list[tuple[bytes, bytes]] = self.scope["headers"]
         return headers
 
+    @property
+    def dialect(self) -> str:
+        """Whose words for errors the client understands."""
+        return "anthropic" if self.path.startswith("/v1/messages") else "openai"
+
     def header(self, name: bytes) -> str:
         """The first header of that name, or nothing."""
         return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
 
     async def body(self, limit: int) -> bytes:
-        """The whole body, counted as it arrives, whatever Content-Length says."""
+        """The whole body."""
+        parts: list[bytes] = []
+        await self.take_body(limit, parts.append)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def take_body(self, limit: int, take: Callable[[bytes], object]) -> None:
+        """Hands each piece of the body to `take` as it arrives, and counts, whatever Content-Length says."""
         if self.header(b"content-encoding").lower() not in ("", "identity"):
             raise Refusal(415, "unsupported_encoding", "Send the body uncompressed, without Content-Encoding.")
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                return await self._read(limit)
+                await self._read(limit, take)
         except TimeoutError:
             raise Refusal(408, "body_timeout", f"The request's body did not arrive within {BODY_SECONDS:.0f} seconds.") from None
 
-    async def _read(self, limit: int) -> bytes:
+    async def _read(self, limit: int, take: Callable[[bytes], object]) -> None:
         announced = self.header(b"content-length")
-        parts, size = [], int(announced) if announced.isdecimal() and len(announced) < 16 else 0
+        size = int(announced) if announced.isdecimal() and len(announced) < 16 else 0
         if size <= limit:
             size, more = 0, True
             while more and size <= limit:
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
                     raise ClientGone
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
+                piece = message.get("body", b"")
+                size += len(piece)
                 more = message.get("more_body", False)
+                if size <= limit:
+                    take(piece)
         if size > limit:
             raise Refusal(413, "request_too_large", f"The body is larger than {limit // 1_000_000} MB, the limit here.")
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def answer(self, status: int, body: bytes, headers: Headers = (), content_type: str = JSON) -> None:
         """A whole answer at once."""
@@ -90,12 +102,12 @@ class Exchange:
         await self._deliver(head, {"type": "http.response.body", "body": body})
 
     async def refuse(self, refusal: Refusal) -> None:
-        dialect = "anthropic" if self.path.startswith("/v1/messages") else "openai"
-        await self.answer(refusal.status, refusal.body(dialect), refusal.headers.items())
+        await self.answer(refusal.status, refusal.body(self.dialect), refusal.headers.items())
 
-    async def begin(self, content_type: str, headers: Headers = ()) -> None:
+    async def begin(self, content_type: str, headers: Headers = (), *, status: int = 200) -> None:
         """The head of an answer in pieces; `write` sends the rest."""
-        await self._deliver(self._head(200, content_type, [*headers, ("cache-control", "no-cache"), ("x-accel-buffering", "no")]))
+        unbuffered = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+        await self._deliver(self._head(status, content_type, [*headers, *unbuffered]))
 
     async def write(self, chunk: bytes, *, more: bool = True) -> None:
         await self._deliver({"type": "http.response.body", "body": chunk, "more_body": more})
@@ -105,6 +117,7 @@ class Exchange:
             ("content-type", content_type),
             ("x-content-type-options", "nosniff"),
             ("x-request-id", self.request_id),
+            *([("request-id", self.request_id)] if self.dialect == "anthropic" else []),
             *self.trace.items(),
         )
         self.begun = True

@@ -1,33 +1,40 @@
 """A request with a model in it: from the client's bytes to the provider's and back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.attempts import BYTES_PER_TOKEN, MOST_ATTEMPTS, Attempt, Walk
-from gateway.auth import authenticate
+from gateway.auth import BEARER, authenticate
 from gateway.directory import Caller, Directory
 from gateway.errors import Refusal, unavailable
 from gateway.exchange import ClientGone, Exchange
 from gateway.headers import passed_on
+from gateway.operations.uploads import Form
 from gateway.refusals import no_candidate, refusal_of
 from gateway.speech import Reader, Request
+from gateway.spool import spool
 from gateway.sse import EventTooLong
 from gateway.upstream import Failure, Live, Upstream, Whole
 from keys import routing
 from keys.egress import EgressError
-from keys.providers.errors import ErrorClass, moves_on
+from keys.providers.errors import ErrorClass
 from keys.routing import Candidate
 from usage.journal import Journal, JournalError
 
 BROKEN_OFF = Refusal(502, "stream_broken", "The provider broke off in the middle of its answer. What came so far is incomplete.")
 
 
-def admit(directory: Directory, exchange: Exchange) -> Caller:
-    """Who calls. Raises Refusal: 401, or 503 while the directory knows nothing that can be trusted."""
+def admit(directory: Directory, exchange: Exchange, schemes: Collection[str] = BEARER) -> Caller:
+    """Who calls, with a key in one of these schemes of Authorization.
+
+    Raises Refusal: 401, or 503 while the directory knows nothing that can be trusted.
+    """
     snapshot = directory.snapshot
     if snapshot is None:
         raise unavailable("not_ready", "The gateway cannot read its keys at the moment. Try again in a few seconds.")
-    return authenticate(snapshot, exchange.headers)
+    exchange.trace = {"x-keyhold-attempts": "0", "x-keyhold-fallback": "none"}
+    return authenticate(snapshot, exchange.headers, schemes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +45,42 @@ class Proxy:
     journal: Journal
     upstream: Upstream
     most_body_bytes: int
+    spool_folder: Path
 
     async def serve(self, exchange: Exchange, read: Callable[[bytes], Request]) -> None:
         """`read` makes the request of the body. Raises Refusal."""
         caller = admit(self.directory, exchange)
-        exchange.trace = {"x-keyhold-attempts": "0", "x-keyhold-fallback": "none"}
-        request = read(await exchange.body(self.most_body_bytes))
+        await self._plan(exchange, caller, read(await exchange.body(self.most_body_bytes)))
+
+    async def serve_upload(self, exchange: Exchange, operation: str) -> None:
+        """As `serve`, for a form with a file in it."""
+        caller = admit(self.directory, exchange)
+        with spool(self.spool_folder) as file:
+            form = Form(exchange.header(b"content-type"), file)
+            await exchange.take_body(self.most_body_bytes, form.write)
+            await self._plan(exchange, caller, form.request(operation))
+
+    async def _plan(self, exchange: Exchange, caller: Caller, request: Request) -> None:
         plan = routing.plan(caller.tenant.routes, request.model, operation=request.operation)
         if not plan.candidates:
             raise no_candidate(request.model, caller.tenant, plan.left_out)
+        headers = passed_on(exchange.headers, stream=request.stream)
+        await self.send(exchange, caller, request, plan.candidates, headers)
+
+    async def send(
+        self,
+        exchange: Exchange,
+        caller: Caller,
+        request: Request,
+        candidates: Sequence[Candidate],
+        headers: Mapping[str, str],
+    ) -> None:
+        """To one candidate after another until one answers. Raises Refusal."""
         walk = Walk(self.journal, caller, request, exchange.request_id)
         unfinished = "error"
         try:
             async with exchange.until_client_leaves():
-                await self._walk(walk, plan.candidates, exchange, caller, request)
+                await self._walk(walk, candidates, exchange, caller, request, headers)
         except ClientGone:
             unfinished = "cancelled"
             raise
@@ -59,9 +88,14 @@ class Proxy:
             walk.abandon(unfinished)
 
     async def _walk(
-        self, walk: Walk, candidates: Sequence[Candidate], exchange: Exchange, caller: Caller, request: Request
+        self,
+        walk: Walk,
+        candidates: Sequence[Candidate],
+        exchange: Exchange,
+        caller: Caller,
+        request: Request,
+        headers: Mapping[str, str],
     ) -> None:
-        headers = passed_on(exchange.headers, stream=request.stream)
         unfit: Refusal | None = None
         for candidate in candidates[:MOST_ATTEMPTS]:
             try:
@@ -74,7 +108,7 @@ class Proxy:
                 reply = await self.upstream.send(caller.tenant, candidate, request, speech, headers)
             except Failure as failure:
                 walk.fail(failure)
-                if not moves_on(failure.error_class):
+                if not failure.moves_on:
                     break
             else:
                 attempt.answers(reply.status)
@@ -104,7 +138,7 @@ async def relay(reply: Whole | Live, walk: Walk, exchange: Exchange, request: Re
         await relay_events(reply, walk, exchange, request)
     else:
         walk.finish(reply.usage, events=len(reply.body) // BYTES_PER_TOKEN)
-        await exchange.answer(reply.status, reply.body, reply.headers.items())
+        await exchange.answer(reply.status, reply.body, reply.headers.items(), reply.content_type)
 
 
 async def relay_events(reply: Live, walk: Walk, exchange: Exchange, request: Request) -> None:
@@ -112,7 +146,7 @@ async def relay_events(reply: Live, walk: Walk, exchange: Exchange, request: Req
     stream = reply.stream
     walk.rescue()
     try:
-        await exchange.begin(reply.content_type, reply.headers.items())
+        await exchange.begin(reply.content_type, reply.headers.items(), status=reply.status)
         async for now, last in reply.pieces():
             if now:
                 await exchange.write(now)

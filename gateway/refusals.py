@@ -41,6 +41,8 @@ def refusal_of(failed: Sequence[Attempt]) -> Refusal:
     """The last failure decides; if the request was at fault, it is told in the provider's words."""
     last = failed[-1]
     assert last.failure is not None
+    if last.failure.passed:
+        return last.failure.passed
     if last.failure.error_class is ErrorClass.CLIENT:
         return refused_request(last, last.failure)
     told = TIMEOUT if last.failure.timed_out else UNKNOWN_MODEL if last.failure.unknown_model else TOLD[last.failure.error_class]

@@ -1,7 +1,7 @@
 """What a request is to the walk, and how it is put to one provider: each path of the gateway brings its own Request."""
 
-from collections.abc import Awaitable, Callable, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.errors import Refusal
@@ -10,8 +10,8 @@ from keys.providers import Provider, Wire
 
 EVENT_STREAM = "text/event-stream"
 
-type Fetch = Callable[[Set[str]], Awaitable[Mapping[str, Media]]]
-"""Gets remote media through the egress. Raises Refusal."""
+type Fetch = Callable[[Mapping[str, str]], Awaitable[Mapping[str, Media]]]
+"""Gets remote media through the egress: by address, each with its place in the request. Raises Refusal."""
 
 
 class Reader(Protocol):
@@ -40,12 +40,17 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """One request in one provider's words. `whole` reads an answer that is no stream and raises BrokenAnswer."""
+    """One request in one provider's words. `whole` reads an answer that is no stream and raises BrokenAnswer.
 
-    body: bytes
+    headers: those of this body alone. free_form: the provider may answer in text, or at once where a stream was asked for.
+    """
+
+    body: bytes | AsyncIterator[bytes]
     whole: Callable[[bytes], tuple[bytes, Usage | None]]
     reader: Callable[[], Reader]
     stream_type: str = EVENT_STREAM
+    headers: Mapping[str, str] = field(default_factory=dict)
+    free_form: bool = False
 
 
 class Request(Protocol):

@@ -1,14 +1,14 @@
 """Sends one attempt to one provider, and says what came of it in the terms of a walk: a reply, or a failure."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from django.views.decorators.debug import sensitive_variables
 
 from gateway.directory import Tenant
-from gateway.errors import scrub, word
-from gateway.exchange import EVENTS
+from gateway.errors import Refusal, scrub, word
+from gateway.exchange import EVENTS, JSON
 from gateway.headers import passed_back
 from gateway.media import fetch
 from gateway.speech import Reader, Request, Speech
@@ -17,7 +17,7 @@ from gateway.wires import openai
 from gateway.wires.values import BrokenAnswer, Media, Usage
 from keys.egress import Answer, Egress, EgressError, Patience
 from keys.providers import Credential, Outbound, Provider
-from keys.providers.errors import ErrorClass, classify
+from keys.providers.errors import ErrorClass, classify, moves_on
 from keys.providers.paths import path_of, wire_of
 from keys.providers.requests import outbound
 from keys.routing import Candidate
@@ -30,7 +30,10 @@ CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key",
 
 
 class Failure(Exception):
-    """An attempt without an answer. `told` is what the provider said, scrubbed; `reason` is ours and completes a sentence."""
+    """An attempt without an answer. `told` is what the provider said, scrubbed; `reason` is ours and completes a sentence.
+
+    `passed` is what the client gets in place of our own words, if this attempt is the last one.
+    """
 
     def __init__(
         self,
@@ -51,6 +54,8 @@ class Failure(Exception):
         self.unknown_model = unknown_model
         self.told = told or openai.ErrorDetails()
         self.headers = dict(headers or {})
+        self.moves_on = moves_on(error_class)
+        self.passed: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class Whole:
     headers: Mapping[str, str]
     body: bytes
     usage: Usage | None
+    content_type: str = JSON
 
 
 @dataclass(slots=True)
@@ -137,7 +143,7 @@ class Upstream:
                     self.signer.forget(sending.credential)
                 if not request.stream:
                     first_event.reschedule(None)  # the egress keeps the time of a whole answer
-                return await read(answer, sending)
+                return await self._read(answer, sending)
         except TimeoutError:
             raise self._late(answer) from None
         except EgressError as error:
@@ -148,18 +154,33 @@ class Upstream:
             raise
 
     async def _target(self, sending: Sending, headers: Mapping[str, str]) -> Outbound:
-        provider, credential, candidate, request = sending.provider, sending.credential, sending.candidate, sending.request
+        speech = sending.speech
         try:
-            path = path_of(provider, credential, request.operation, candidate.native_model, stream=request.stream)
-            target = outbound(provider, credential, path=path, overrides=self.overrides, deployment=candidate.deployment)
-            signed = replace(target, headers={**headers, **target.headers})
-            return await self.signer.sign(signed, provider, credential, sending.speech.body)
+            target = self._address(sending)
+            whole = replace(target, headers={**headers, **speech.headers, **target.headers})
+            signed = speech.body if isinstance(speech.body, bytes) else b""  # whoever signs a body takes no uploads
+            return await self.signer.sign(whole, sending.provider, sending.credential, signed)
         except SigningError as error:
             raise unsigned(sending, error) from None
         except (ValueError, LookupError):
             raise Failure(ErrorClass.MISCONFIGURED, "is set up in a way that requests cannot use") from None
 
-    async def _fetch(self, addresses: Set[str]) -> Mapping[str, Media]:
+    def _address(self, sending: Sending) -> Outbound:
+        """Raises ValueError and LookupError."""
+        provider, credential, candidate, request = sending.provider, sending.credential, sending.candidate, sending.request
+        path = path_of(provider, credential, request.operation, candidate.native_model, stream=request.stream)
+        return outbound(provider, credential, path=path, overrides=self.overrides, deployment=candidate.deployment)
+
+    async def _read(self, answer: Answer, sending: Sending) -> Reply:
+        if not 200 <= answer.status < 300:
+            raise await refused(answer, sending)
+        check_encoding(answer)
+        if sending.speech.free_form and (text := text_type(answer)):
+            return Whole(answer.status, passed_back(answer.headers), cleaned(await answer.read(), sending.secrets), Usage(), text)
+        at_once = sending.speech.free_form and answer.headers.get("content-type", "").lower().startswith(JSON)
+        return await opened(answer, sending) if sending.request.stream and not at_once else await completed(answer, sending)
+
+    async def _fetch(self, addresses: Mapping[str, str]) -> Mapping[str, Media]:
         return await fetch(self.egress, addresses)
 
     @property
@@ -182,13 +203,18 @@ def prepared(tenant: Tenant, candidate: Candidate, request: Request, speech: Spe
         raise Failure(ErrorClass.MISCONFIGURED, "does not open and must be entered again") from None
 
 
-async def read(answer: Answer, sending: Sending) -> Reply:
-    if not 200 <= answer.status < 300:
-        raise await refused(answer, sending)
+def check_encoding(answer: Answer) -> None:
     if answer.headers.get("content-encoding", "identity").lower() != "identity":
         raise broken(answer, "answered in an encoding that was not asked for")
-    if sending.request.stream:
-        return await opened(answer, sending)
+
+
+def text_type(answer: Answer) -> str:
+    """The type of an answer that is plain text, such as subtitles, else nothing."""
+    content_type = answer.headers.get("content-type", "").lower()
+    return content_type if content_type.startswith(("text/plain", "text/vtt", "text/srt", "application/x-subrip")) else ""
+
+
+async def completed(answer: Answer, sending: Sending) -> Whole:
     body = await answer.read()
     try:
         written, usage = sending.speech.whole(body)
@@ -231,8 +257,11 @@ def relayed_type(answer: Answer) -> str:
 
 
 async def refused(answer: Answer, sending: Sending) -> Failure:
+    return failure_of(answer, await error_body(answer), sending)
+
+
+def failure_of(answer: Answer, body: bytes, sending: Sending) -> Failure:
     """An answer that is no success, in the provider's class and scrubbed words."""
-    body = await error_body(answer)
     error_class = classified(sending, answer.status, answer.headers, body)
     unknown = answer.status == 404 and not sending.candidate.certain
     return Failure(
