@@ -4,8 +4,11 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 PASSED_ON = frozenset({"anthropic-beta", "idempotency-key", "openai-beta", "x-session-affinity"})
+BUDGET = ("limit", "remaining", "reset")
+ANTHROPICS_UNITS = ("requests", "tokens", "input-tokens", "output-tokens")
 PASSED_BACK = frozenset(
-    f"x-ratelimit-{what}-{unit}" for what in ("limit", "remaining", "reset") for unit in ("requests", "tokens")
+    [f"x-ratelimit-{what}-{unit}" for what in BUDGET for unit in ("requests", "tokens")]
+    + [f"anthropic-ratelimit-{unit}-{what}" for what in BUDGET for unit in ANTHROPICS_UNITS]
 ) | {"openai-processing-ms", "retry-after", "retry-after-ms"}
 REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id")
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from contextlib import suppress
 from typing import ClassVar
 
 import msgspec
@@ -9,7 +10,7 @@ from msgspec import Raw, Struct
 
 from gateway.errors import Refusal
 from gateway.operations import bodies
-from gateway.operations.translation import FRAMES, decoded
+from gateway.operations.translation import FRAMES, decoded, reading
 from gateway.speech import Fetch, Speech
 from gateway.sse import Splitter, data_of
 from gateway.wires import anthropic
@@ -32,7 +33,8 @@ class MessagesRequest(Struct, frozen=True):
     async def speech(self, provider: Provider, wire: Wire, native_model: str, fetch: Fetch) -> Speech:
         body = anthropic.hosted(bodies.with_model(self.members, native_model), provider.slug)
         if provider.slug == "bedrock":
-            return Speech(msgspec.json.encode(body), answered, FramedMessages, FRAMES)
+            accept = FRAMES if self.stream else "application/json"
+            return Speech(msgspec.json.encode(body), answered, FramedMessages, FRAMES, {"accept": accept})
         return Speech(msgspec.json.encode(body), answered, MessagesStream)
 
     def error_event(self, refusal: Refusal) -> bytes:
@@ -52,6 +54,7 @@ def read_request(body: bytes) -> MessagesRequest:
     )
 
 
+@reading()
 def answered(body: bytes) -> tuple[bytes, Usage | None]:
     """The answer as it came, and its usage. Raises BrokenAnswer."""
     native = decoded(body)
@@ -66,13 +69,10 @@ class MessagesStream:
     def __init__(self) -> None:
         self._splitter = Splitter()
         self._counted: Json = {}
+        self.usage: Usage | None = None
         self.events = 0
         self.done = False
         self.error: bytes | None = None
-
-    @property
-    def usage(self) -> Usage | None:
-        return anthropic.usage(self._counted) if self._counted else None
 
     @property
     def begins_with_error(self) -> bool:
@@ -90,25 +90,27 @@ class MessagesStream:
         return self._splitter.rest()
 
     def read(self, data: bytes | None) -> None:
-        """Looks into the few events that say something about the whole."""
+        """Looks into the few events that say something about the whole. What cannot be read is the client's to judge."""
         if data is None or b'"ping"' in data[:20]:
             return
         self.events += 1
         if b"content_block" in data[:40]:
             return
-        try:
+        with suppress(BrokenAnswer), reading():
             event = anthropic.event_of(data)
-        except BrokenAnswer:
-            return
-        match event.get("type"):
-            case "message_start":
-                self._counted = anthropic.merged(self._counted, event["message"].get("usage") or {})
-            case "message_delta":
-                self._counted = anthropic.merged(self._counted, event.get("usage") or {})
-            case "message_stop":
-                self.done = True
-            case "error":
-                self.error = self.error or data
+            match event.get("type"):
+                case "message_start":
+                    self._count(event["message"].get("usage"))
+                case "message_delta":
+                    self._count(event.get("usage"))
+                case "message_stop":
+                    self.done = True
+                case "error":
+                    self.error = self.error or data
+
+    def _count(self, told: Json | None) -> None:
+        self._counted = anthropic.merged(self._counted, told or {})
+        self.usage = anthropic.usage(self._counted)
 
 
 class FramedMessages(MessagesStream):
@@ -122,13 +124,17 @@ class FramedMessages(MessagesStream):
         now: list[bytes] = []
         last: list[bytes] = []
         try:
-            for name, payload, failed in self._frames.feed(chunk):
-                event = told(name, payload) if failed else base64.b64decode(payload.get("bytes", ""))
-                self.read(event)
-                (last if self.done else now).append(b"event: %s\ndata: %s\n\n" % (kind_of(event), event))
+            with reading():
+                for name, payload, failed in self._frames.feed(chunk):
+                    self._relay(told(name, payload) if failed else base64.b64decode(payload["bytes"]), now, last)
         except BrokenAnswer:
-            self.error = self.error or told("api_error", {"message": "The stream is damaged."})
+            self._relay(told("damaged", {"message": "The provider's stream is damaged."}), now, last)
         return b"".join(now), b"".join(last)
+
+    def _relay(self, event: bytes, now: list[bytes], last: list[bytes]) -> None:
+        if self.error is None:
+            self.read(event)
+            (last if self.done else now).append(b"event: %s\ndata: %s\n\n" % (kind_of(event), event))
 
     def rest(self) -> bytes:
         return b""

@@ -5,7 +5,7 @@ from msgspec import Raw, Struct
 
 from gateway.errors import Refusal, bad_request
 from gateway.operations import bodies
-from gateway.operations.translation import decoded
+from gateway.operations.translation import decoded, reading
 from gateway.speech import Fetch, Speech
 from gateway.wires import openai, responses
 from gateway.wires.values import Json, Usage
@@ -25,7 +25,8 @@ class PlainRequest(Struct, frozen=True):
     max_tokens: int = 0
 
     async def speech(self, provider: Provider, wire: Wire, native_model: str, fetch: Fetch) -> Speech:
-        return Speech(msgspec.json.encode(bodies.with_model(self.members, native_model)), answered, PassedStream, ANY)
+        body = msgspec.json.encode(bodies.with_model(self.members, native_model))
+        return Speech(body, answered, PassedStream, ANY, {"accept": "*/*"})
 
     def error_event(self, refusal: Refusal) -> bytes:
         """Sound has no words for an error: the connection is cut instead, so that half of it is not taken for all."""
@@ -53,6 +54,7 @@ def _read(operation: str, body: bytes, *, stream: bool = False) -> PlainRequest:
     return PlainRequest(operation=operation, members=members, size=len(body), model=bodies.model(members), stream=stream)
 
 
+@reading()
 def answered(body: bytes) -> tuple[bytes, Usage | None]:
     """The answer as it came, and its usage, none where the provider counts no tokens. Raises BrokenAnswer."""
     return body, usage_of(decoded(body).get("usage"))

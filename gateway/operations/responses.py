@@ -1,5 +1,6 @@
 """OpenAI's Responses as clients speak them: passed through where the provider speaks them too."""
 
+from contextlib import suppress
 from typing import ClassVar
 
 import msgspec
@@ -7,7 +8,7 @@ from msgspec import Raw, Struct
 
 from gateway.errors import Refusal
 from gateway.operations import bodies
-from gateway.operations.translation import decoded
+from gateway.operations.translation import decoded, reading
 from gateway.speech import Fetch, Speech
 from gateway.sse import Splitter, data_of
 from gateway.wires import responses
@@ -49,6 +50,7 @@ def read_request(body: bytes) -> ResponsesRequest:
     )
 
 
+@reading()
 def answered(body: bytes) -> tuple[bytes, Usage | None]:
     """The answer as it came, and its usage. Raises BrokenAnswer, also for a 200 that says it failed."""
     native = decoded(body)
@@ -95,13 +97,11 @@ class ResponsesStream:
         self._first = self._first or data
         if b'.delta"' in data[:60]:
             return
-        try:
+        with suppress(BrokenAnswer), reading():
             event = decoded(data)
-        except BrokenAnswer:
-            return
-        kind = event.get("type")
-        if kind in ENDS:
-            self.done = True
-            self.usage = counted(event.get("response") or {}) or self.usage
-        if kind in ("error", "response.failed"):
-            self.error = self.error or data
+            kind = event.get("type")
+            if kind in ("error", "response.failed"):
+                self.error = self.error or data
+            if kind in ENDS:
+                self.done = True
+                self.usage = counted(event.get("response") or {}) or self.usage

@@ -92,6 +92,7 @@ def translated(chat: Chat, provider: Provider, wire: Wire, native_model: str, an
         whole=whole,
         reader=lambda: TranslatedStream(foreign.stream(answering.writer())),
         stream_type=foreign.stream_type,
+        headers={"accept": foreign.stream_type if answering.stream else "application/json"},
     )
 
 
