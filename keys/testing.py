@@ -58,10 +58,6 @@ async def examine(
     provider: Provider, credential: Credential, *, allow: AllowList, overrides: Mapping[str, str], patience: Patience = PATIENCE
 ) -> TestResult:
     """One call, or for Azure one for each resource and key among the deployments. The worst finding counts."""
-    if provider.test is None:
-        return TestResult(
-            Verdict.UNKNOWN, f"Keyhold cannot test {provider.label} keys yet. You can save this one without testing."
-        )
     started = asyncio.get_running_loop().time()
     async with Egress(allow) as egress:
         signer = Signer(egress, overrides)
@@ -171,7 +167,7 @@ class Examination:
         if error.kind == "timeout":
             return f"{self.provider.label} did not answer in {self.patience.total:.0f} seconds."
         if self.provider.shape is Shape.AZURE:
-            return "Azure could not be reached at this endpoint_url. Check its spelling."
+            return "Azure could not be reached at this `endpoint_url`. Check its spelling."
         return f"{self.provider.label} could not be reached."
 
     async def level(self, error: EgressError) -> None:

@@ -60,6 +60,7 @@ class Outbound:
 class TestCall:
     """The cheapest truthful call that tells whether a credential works. `service` names another base URL of the row.
 
+    reads: what its answer tells beside or instead of the models, in words for the owner.
     form: what is posted, for a call that is no GET. says: a word that every good answer holds, where JSON is not enough.
     control: the same call with an invented key must be refused, or its answer proves nothing.
     first: a call that must be accepted before this one; a bare API key is not asked it.
@@ -69,6 +70,7 @@ class TestCall:
     path: str
     service: str = ""
     form: bytes = b""
+    reads: str = ""
     says: str = ""
     control: bool = False
     first: "TestCall | None" = None
@@ -96,11 +98,11 @@ class Provider:
     shape: Shape
     wire: Wire
     services: Mapping[str, str]
+    test: TestCall
     operations: tuple[str, ...] = ("chat",)
     prices: str | None = None
     prefixes: tuple[str, ...] = ()
     author: str | None = None
     options: tuple[str, ...] = ()
-    test: TestCall | None = None
     where: str = ""
     auth: Callable[[Credential], dict[str, str]] = lambda credential: {"authorization": f"Bearer {credential.secret['api_key']}"}
