@@ -266,8 +266,8 @@ class OverridesForm(forms.Form):
         self.provider = provider
         self.problems: list[Problem] = []
         self.fields["overrides"].help_text = (
-            f"`author/model` = its name at {provider.label}, one model on each line. They go before what a test found, "
-            f"for all keys of {provider.label}."
+            f"`author/model = its name at {provider.label}`, one model on each line. They go before what a test found, "
+            f"for all your {provider.label} keys."
         )
 
     def clean_overrides(self) -> dict[str, str]:

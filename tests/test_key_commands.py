@@ -1,5 +1,6 @@
 """Adding a provider key and issuing a client key from the server's own shell."""
 
+import json
 import sys
 from collections.abc import Callable
 from io import BytesIO, StringIO, TextIOWrapper
@@ -10,8 +11,10 @@ from django.core.management import CommandError, call_command
 
 from keys import client_keys, data_keys
 from keys.models import ClientKey, ProviderKey
+from keys.providers import PROVIDERS
 from orgs.models import AuditEvent, Organization
 from tests.fake import FakeProvider
+from tests.fake.credentials import RESOURCE
 
 type Run = Callable[..., tuple[str, str]]
 
@@ -43,6 +46,43 @@ def test_a_key_that_passes_its_test_is_added_and_ready(run: Run, acme: Organizat
     assert (key.status, key.needs_test, key.created_by) == ("healthy", False, None)
     assert data_keys.open_credential(key, data_keys.of(acme)).secret == {"api_key": secret}
     assert AuditEvent.objects.latest("pk").actor_label == "manage.py add_provider_key"
+
+
+def pasted(fake: FakeProvider, provider: str, behavior: str) -> str:
+    """What goes to standard input: the bare key, or the JSON of the provider's shape."""
+    key = fake.key(provider, behavior)
+    match provider:
+        case "azure":
+            entry = {"model_slug": "openai/gpt-4o", "endpoint_url": RESOURCE, "api_key": key, "model_id": "gpt-4o"}
+            return json.dumps([entry], indent=2)
+        case "bedrock":
+            given = fake.credential(provider, behavior)
+            keys = {"accessKeyId": given.public["access_key_id"], "secretAccessKey": given.secret["secret_access_key"]}
+            return json.dumps(keys | {"region": given.public["region"]})
+    return key
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_key_of_every_provider_comes_by_standard_input(
+    run: Run, acme: Organization, fake_provider: FakeProvider, provider: str
+) -> None:
+    add = ("add_provider_key", "--org", "acme", "--provider", provider, "--name", "Main")
+    with pytest.raises(CommandError, match=r"Nothing was saved\."):
+        run(*add, stdin=pasted(fake_provider, provider, "refused"))
+    out, err = run(*add, stdin=pasted(fake_provider, provider, "valid"))
+    key = ProviderKey.objects.get()
+    assert (out, err) == (f"Added {PROVIDERS[provider].label} “Main” ({key.hint}), healthy.\n", "")
+    given = dict(fake_provider.credential(provider).secret)
+    if provider == "azure":
+        given["api_keys"] = given["api_keys"][:1]  # one deployment was pasted
+    assert data_keys.open_credential(key, data_keys.of(acme)).secret == given
+
+
+def test_a_bedrock_api_key_comes_as_json_too(run: Run, acme: Organization, fake_provider: FakeProvider) -> None:
+    add = ("add_provider_key", "--org", "acme", "--provider", "bedrock", "--name", "Main")
+    run(*add, stdin=json.dumps({"apiKey": fake_provider.key("bedrock"), "region": "us-east-1"}))
+    key = ProviderKey.objects.get()
+    assert data_keys.open_credential(key, data_keys.of(acme)).secret == {"api_key": fake_provider.key("bedrock")}
 
 
 def test_a_key_that_is_limited_now_is_added(run: Run, acme: Organization, fake_provider: FakeProvider) -> None:
