@@ -124,8 +124,13 @@ def set_overrides(*, organization: Organization, provider: str, overrides: Mappi
         ModelOverride(organization=organization, provider=provider, slug=slug, native_model=native)
         for slug, native in overrides.items()
     )
-    before, after = ({"provider": provider, "models": dict(models)} for models in (before, overrides))
-    tell(organization, by, "model_override:set", before=before, after=after)
+    tell(
+        organization,
+        by,
+        "model_override:set",
+        before={"provider": provider, "models": before},
+        after={"provider": provider, "models": dict(overrides)},
+    )
 
 
 @transaction.atomic
