@@ -4,6 +4,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.errors import Refusal, bad_request
+from gateway.exchange import ClientGone
 from gateway.operations import bodies
 from gateway.operations.translation import decoded, reading
 from gateway.speech import Fetch, Speech
@@ -30,7 +31,7 @@ class PlainRequest(Struct, frozen=True):
 
     def error_event(self, refusal: Refusal) -> bytes:
         """Sound has no words for an error: the connection is cut instead, so that half of it is not taken for all."""
-        raise ConnectionAbortedError
+        raise ClientGone
 
 
 def read_embeddings(body: bytes) -> PlainRequest:

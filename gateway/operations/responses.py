@@ -30,12 +30,23 @@ class ResponsesRequest(Struct, frozen=True):
     operation: ClassVar[str] = "responses"
 
     async def speech(self, provider: Provider, wire: Wire, native_model: str, fetch: Fetch) -> Speech:
-        return Speech(msgspec.json.encode(bodies.with_model(self.members, native_model)), answered, ResponsesStream)
+        body = bodies.with_model(self.members, native_model)
+        if provider.slug == "perplexity" and "input" in body:
+            body["input"] = typed(body["input"])
+        return Speech(msgspec.json.encode(body), answered, ResponsesStream)
 
     def error_event(self, refusal: Refusal) -> bytes:
         """The blank line in front ends an event that was cut."""
-        told = {"type": "error", "code": refusal.code, "message": refusal.message, "param": refusal.param}
+        told = {"type": "error", "code": refusal.code, "message": refusal.message, "param": refusal.param, "sequence_number": 0}
         return b"\n\nevent: error\ndata: " + msgspec.json.encode(told) + b"\n\n"
+
+
+def typed(raw: Raw) -> Raw:
+    """Perplexity wants each item of the input to say what it is. Everyone else takes one that does not for a message."""
+    items = bodies.field({"input": raw}, "input", msgspec.json.decode, "text or a list of items")
+    if not isinstance(items, list):
+        return raw
+    return Raw(msgspec.json.encode([{"type": "message", **item} if isinstance(item, dict) else item for item in items]))
 
 
 def read_request(body: bytes) -> ResponsesRequest:

@@ -52,6 +52,11 @@ STS_CODES = {
     "mismatch": "SignatureDoesNotMatch",
     "expired": "ExpiredToken",
 }
+TROUBLE = frame(
+    "modelStreamErrorException",
+    {"message": "The model had trouble while it streamed.", "originalStatusCode": 500},
+    exception=True,
+)
 EXPIRED = "The security token included in the request is expired"
 
 
@@ -166,10 +171,9 @@ class Bedrock(Play):
             raise self.fails(400, "ValidationException", wrong)
         if not request.path.endswith("-stream"):
             return await self.perform(request, anthropic.TEXT, "anthropic")
-        if received.behavior == "errs":
-            return await self.pour(request, self.failing())
         recording = self.floor.chosen.get(self.slug) or replay.load("anthropic", anthropic.TEXT_STREAM)
-        return await self.pour(request, claude_frames(recording))
+        frames = claude_frames(recording)
+        return await self.pour(request, [*frames[:3], TROUBLE] if received.behavior == "errs" else frames)
 
     async def responses(self, request: web.Request, received: Received) -> web.StreamResponse:
         body = self.openai_body(request, received, "input")
@@ -228,8 +232,7 @@ class Bedrock(Play):
 
     def failing(self) -> list[bytes]:
         """The start of an answer, and then an exception inside the 200."""
-        told = {"message": "The model had trouble while it streamed.", "originalStatusCode": 500}
-        return [*self.events(replay.load(self.slug, STREAM))[:2], frame("modelStreamErrorException", told, exception=True)]
+        return [*self.events(replay.load(self.slug, STREAM))[:2], TROUBLE]
 
     def events(self, recording: replay.Recording) -> list[bytes]:
         if "base64" in recording:
