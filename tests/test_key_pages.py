@@ -374,6 +374,15 @@ def test_a_good_azure_array_is_tested_and_saved(alices: Client, acme: Organizati
     assert [row.models for row in listing.rows(ProviderKey.objects.for_org(acme))] == [["openai/gpt-4o", "openai/o3-mini"]]
 
 
+def test_a_deployment_whose_key_was_refused_is_not_called_ready(alices: Client, provider_answers: FakeProvider) -> None:
+    text = AZURE.replace('"acme-swc', '"https://acme-swc').replace(
+        "first-secret-of-acme", provider_answers.key("azure", "refused")
+    )
+    answer = alices.post(add_page("azure"), {"name": "EU", "deployments": text, "do": "test"}, headers=HTMX)
+    assert "Azure refused this key (401)." in answer.text
+    assert "Ready to test" not in answer.text
+
+
 AWS = {"accessKeyId": "AKIAIOSFODNN7EXAMPLE", "secretAccessKey": "s" * 40, "region": "us-east-1"}
 
 
