@@ -35,6 +35,7 @@ class RunningGateway:
         self.folder = folder
         self.directory = Directory()
         self.journal = Journal(folder)
+        self._allow = options.pop("allow", ["127.0.0.1"])
         self._options = {
             "overrides": fake.overrides(),
             "first_byte_seconds": 30.0,
@@ -61,7 +62,7 @@ class RunningGateway:
         self.journal.stop()
 
     async def _serve(self) -> None:
-        async with Egress(AllowList.parse(["127.0.0.1"])) as egress:
+        async with Egress(AllowList.parse(self._allow)) as egress:
             gateway = Gateway.of(
                 directory=self.directory,
                 egress=egress,
