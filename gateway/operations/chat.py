@@ -51,8 +51,9 @@ class ChatRequest(Struct, frozen=True):
 
     async def _translation(self, provider: Provider, wire: Wire, native_model: str, fetch: Fetch) -> Speech:
         answering = Answering(f"chatcmpl-{uuid7().hex}", self.model, int(time.time()), self.stream, self.wants_usage)
+        said = {name: bodies.field(self.members, name, msgspec.json.decode, "JSON that can be read") for name in self.members}
         try:
-            chat = chat_request.read({name: msgspec.json.decode(value) for name, value in self.members.items()})
+            chat = chat_request.read(said)
             if WIRES[wire].dialect.NEEDS_MEDIA_BYTES and (addresses := chat.remote_media()):
                 chat = chat.with_media(await fetch(addresses))
             return translated(chat, provider, wire, native_model, answering)

@@ -2,9 +2,10 @@
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+
+import msgspec
 
 from gateway.wires.values import Chat, Json, Media, Part, Schema, Text, Tool, ToolCall, ToolResult, Turn, Unsupported
 
@@ -168,8 +169,8 @@ def _assistant(message: Mapping[str, Any], where: str, names: dict[str, str]) ->
 
 def _arguments(raw: Any, where: str) -> Json:
     try:
-        value = json.loads(raw or "{}")
-    except (TypeError, ValueError):
+        value = msgspec.json.decode(raw or "{}")
+    except (TypeError, ValueError, RecursionError, msgspec.DecodeError):
         value = None
     if not isinstance(value, dict):
         raise Unsupported(where, f"{where} must be a JSON object in a string.")

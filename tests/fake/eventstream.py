@@ -11,7 +11,7 @@ def frame(name: str, payload: Mapping[str, Any], *, exception: bool = False) -> 
     kind = "exception" if exception else "event"
     headers = {f":{kind}-type": name, ":content-type": "application/json", ":message-type": kind}
     head = b"".join(header(key, value) for key, value in headers.items())
-    body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+    body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode(errors="backslashreplace")
     prelude = struct.pack("!II", len(head) + len(body) + 16, len(head))
     message = prelude + struct.pack("!I", zlib.crc32(prelude)) + head + body
     return message + struct.pack("!I", zlib.crc32(message))
