@@ -21,7 +21,7 @@ from keys.providers.errors import ErrorClass, classify, moves_on
 from keys.providers.paths import path_of, wire_of
 from keys.providers.requests import outbound
 from keys.routing import Candidate
-from keys.signing import Signer, SigningError
+from keys.signing import NoToken, Signer, SigningError
 from keys.vault import VaultError
 
 ERROR_BYTES = 256 * 1024
@@ -269,7 +269,7 @@ def failure_of(answer: Answer, body: bytes, sending: Sending) -> Failure:
         f"{UNKNOWN_MODEL if unknown else REASONS[error_class]} (status {answer.status})",
         status=answer.status,
         unknown_model=unknown,
-        told=scrubbed(openai.read_error(body), sending.secrets),
+        told=scrubbed(openai.read_error(cleaned(body, sending.secrets)), sending.secrets),
         headers=passed_back(answer.headers),
     )
 
@@ -305,7 +305,8 @@ def classified(sending: Sending, status: int | None, headers: Mapping[str, str],
 
 def unsigned(sending: Sending, error: SigningError) -> Failure:
     """The request was never sent: its credential cannot sign, or whoever gives out tokens refused it."""
-    error_class = classified(sending, error.status, {}, error.body) if error.status else ErrorClass.MISCONFIGURED
+    silent = ErrorClass.TROUBLE if isinstance(error, NoToken) else ErrorClass.MISCONFIGURED
+    error_class = classified(sending, error.status, {}, error.body) if error.status else silent
     return Failure(error_class, f"{REASONS[error_class]} before the request was sent", status=error.status)
 
 

@@ -35,6 +35,10 @@ class SigningError(Exception):
         self.body = body
 
 
+class NoToken(SigningError):
+    """Google answered with something odd, which says nothing about the credential."""
+
+
 class TokenAnswer(msgspec.Struct):
     access_token: str
     expires_in: float
@@ -110,7 +114,7 @@ async def _token_of(answer: Answer, now: float) -> Token:
     try:
         told = msgspec.json.decode(body, type=TokenAnswer)
     except msgspec.DecodeError:
-        raise SigningError("Google's token endpoint answered with something else.") from None
+        raise NoToken("Google's token endpoint answered with something else.") from None
     return Token(told.access_token, now + told.expires_in)
 
 

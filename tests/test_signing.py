@@ -262,3 +262,21 @@ async def test_a_private_key_that_cannot_sign_is_an_error(fake_provider: FakePro
         await signer.sign(generate(fake_provider), VERTEX, broken, b"")
     assert "MII" not in str(failed.value)
     assert not fake_provider.requests
+
+
+async def test_a_forgotten_token_is_fetched_anew(fake_provider: FakeProvider, signer: Signer) -> None:
+    credential = fake_provider.credential("vertex")
+    for _ in range(2):
+        await signer.sign(generate(fake_provider), VERTEX, credential, GEMINI)
+    assert len(grants(fake_provider)) == 1
+    signer.forget(credential)
+    signer.forget(fake_provider.credential("bedrock"))  # which never had one
+    await signer.sign(generate(fake_provider), VERTEX, credential, GEMINI)
+    assert len(grants(fake_provider)) == 2
+
+
+async def test_tokens_that_have_ended_are_not_kept(fake_provider: FakeProvider, signer: Signer, clock: Clock) -> None:
+    for number in range(1, 6):
+        await signer.sign(generate(fake_provider), VERTEX, fake_provider.credential("vertex", number=number), GEMINI)
+        clock.now += 2000
+    assert len(signer._tokens) == 2
