@@ -72,6 +72,7 @@ async def start(running: AsyncExitStack) -> Gateway:
         overrides=settings.UPSTREAM_OVERRIDES,
         first_byte_seconds=settings.FIRST_BYTE_SECONDS,
         most_body_bytes=settings.MAX_BODY_MB * 1_000_000,
+        public_url=settings.PUBLIC_URL,
     )
 
 

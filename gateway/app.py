@@ -5,7 +5,7 @@ import logging
 import os
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -16,7 +16,10 @@ from gateway import listing
 from gateway.directory import Directory
 from gateway.errors import Refusal
 from gateway.exchange import ClientGone, Exchange, Receive, Scope, Send
+from gateway.native import Native, NativeUpstream
 from gateway.operations import chat, messages, plain, responses
+from gateway.operations.native import METHODS
+from gateway.operations.native import PREFIX as NATIVE
 from gateway.proxy import Proxy, admit
 from gateway.speech import Request
 from gateway.upstream import Upstream
@@ -25,7 +28,7 @@ from keys.signing import Signer
 from usage.journal import Journal
 
 MODELS = "/v1/models"
-PREFIXES = ("/v1/", "/native/")
+PREFIXES = ("/v1/", NATIVE)
 OPERATIONS: dict[str, Callable[[bytes], Request]] = {
     "/v1/chat/completions": chat.read_request,
     "/v1/messages": messages.read_request,
@@ -53,6 +56,7 @@ class Gateway:
 
     directory: Directory
     proxy: Proxy
+    native: Native
     journal_folder: Path
 
     @classmethod
@@ -66,9 +70,12 @@ class Gateway:
         overrides: Mapping[str, str],
         first_byte_seconds: float,
         most_body_bytes: int,
+        public_url: str,
     ) -> Self:
         upstream = Upstream(egress, Signer(egress, overrides), overrides, first_byte_seconds)
-        return cls(directory, Proxy(directory, journal, upstream, most_body_bytes, journal_folder), journal_folder)
+        own = NativeUpstream(egress, upstream.signer, overrides, first_byte_seconds, public_url)
+        proxy = Proxy(directory, journal, upstream, most_body_bytes, journal_folder)
+        return cls(directory, proxy, Native(replace(proxy, upstream=own)), journal_folder)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send)
@@ -106,6 +113,8 @@ class Gateway:
     def _methods(self, path: str) -> dict[str, Handler]:
         if path in OPERATIONS:
             return {"POST": partial(self.proxy.serve, read=OPERATIONS[path])}
+        if path.startswith(NATIVE):
+            return dict.fromkeys(METHODS, self.native.serve)
         if path in UPLOADS:
             return {"POST": partial(self.proxy.serve_upload, operation=UPLOADS[path])}
         match path:

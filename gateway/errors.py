@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -30,6 +31,25 @@ ANTHROPIC_KINDS = {
     503: "overloaded_error",
     504: "timeout_error",
 }
+GOOGLE_KINDS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+DIALECTS = {
+    "/v1/messages": "anthropic",
+    "/native/anthropic": "anthropic",
+    "/native/bedrock": "aws",
+    "/native/fal": "fal",
+    "/native/aistudio": "google",
+    "/native/vertex": "google",
+    "/native/pollo": "pollo",
+}
+"""Whose error shape a path's clients know, by its beginning; OpenAI's on all others."""
 WORD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,80}")
 
 
@@ -55,13 +75,28 @@ class Refusal(Exception):
         self.headers = dict(headers or {})
 
     def body(self, dialect: str = "openai") -> bytes:
-        """In the error shape of the client's dialect, openai or anthropic."""
-        if dialect == "anthropic":
-            error = {"type": ANTHROPIC_KINDS.get(self.status, "api_error"), "message": self.message}
-            return msgspec.json.encode({"type": "error", "error": error})
-        return msgspec.json.encode(
-            {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
-        )
+        """In the error shape of the client's dialect, one of DIALECTS or openai."""
+        return msgspec.json.encode(self._shaped(dialect))
+
+    def _shaped(self, dialect: str) -> dict[str, Any]:
+        match dialect:
+            case "anthropic":
+                error = {"type": ANTHROPIC_KINDS.get(self.status, "api_error"), "message": self.message}
+                return {"type": "error", "error": error}
+            case "aws":
+                return {"message": self.message, "code": self.code}
+            case "google":
+                kind = GOOGLE_KINDS.get(self.status, "INTERNAL")
+                return {"error": {"code": self.status, "message": self.message, "status": kind}}
+            case "fal":
+                return {"detail": self.message, "error_type": self.code}
+            case "pollo":
+                return {"code": self.code.upper(), "message": self.message}
+        return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+
+
+def dialect_of(path: str) -> str:
+    return next((dialect for start, dialect in DIALECTS.items() if path.startswith(start)), "openai")
 
 
 def kind_of(status: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import uuid_utils
 
-from gateway.errors import Refusal
+from gateway.errors import Refusal, dialect_of
 from gateway.headers import printable
 
 type Scope = dict[str, Any]
@@ -57,7 +57,7 @@ class Exchange:
     @property
     def dialect(self) -> str:
         """Whose words for errors the client understands."""
-        return "anthropic" if self.path.startswith("/v1/messages") else "openai"
+        return dialect_of(self.path)
 
     def header(self, name: bytes) -> str:
         """The first header of that name, or nothing."""

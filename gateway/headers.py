@@ -1,5 +1,6 @@
 """Which headers cross the gateway, and in which form. What is not named here goes no further."""
 
+import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
@@ -10,6 +11,17 @@ PASSED_BACK = frozenset(
     [f"x-ratelimit-{what}-{unit}" for what in BUDGET for unit in ("requests", "tokens")]
     + [f"anthropic-ratelimit-{unit}-{what}" for what in BUDGET for unit in ANTHROPICS_UNITS]
 ) | {"openai-processing-ms", "retry-after", "retry-after-ms"}
+NATIVE_ON = frozenset({"accept", "content-type"}) | PASSED_ON
+NATIVE_PREFIXES = {
+    "anthropic": ("anthropic-version",),
+    "azure": ("anthropic-version",),
+    "bedrock": ("x-amzn-bedrock-",),
+    "fal": ("x-fal-",),
+    "aistudio": ("x-goog-",),
+    "vertex": ("x-goog-", "anthropic-version"),
+}
+NEVER_ON = re.compile(r"key|token|auth|secret|credential|cookie|user|iam")  # who asks and who pays is the owner's to say
+NATIVE_PREFIXES_BACK = ("x-fal-", "x-amzn-", "x-ratelimit-", "anthropic-ratelimit-")
 REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id")
 
 
@@ -27,8 +39,25 @@ def passed_back(headers: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "x-provider-request-id": request_id} if request_id else kept
 
 
-def plain(value: str) -> bool:
-    return 0 < len(value) <= 200 and value.isascii() and value.isprintable()
+def native_on(headers: Iterable[tuple[bytes, bytes]], slug: str) -> dict[str, str]:
+    """The client's headers that a provider gets to see on its own paths."""
+    prefixes = NATIVE_PREFIXES.get(slug, ())
+    theirs = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    return {
+        name: value
+        for name, value in theirs.items()
+        if (name in NATIVE_ON or (name.startswith(prefixes) and not NEVER_ON.search(name))) and plain(value, 4096)
+    }
+
+
+def native_back(headers: Mapping[str, str]) -> dict[str, str]:
+    """The provider's headers that the client gets to see on its own paths."""
+    kept = {name: value for name, value in headers.items() if name.startswith(NATIVE_PREFIXES_BACK) and plain(value)}
+    return {**kept, **passed_back(headers)}
+
+
+def plain(value: str, most: int = 200) -> bool:
+    return 0 < len(value) <= most and value.isascii() and value.isprintable()
 
 
 def printable(value: str) -> str:

@@ -35,15 +35,16 @@ class RunningGateway:
         self.folder = folder
         self.directory = Directory()
         self.journal = Journal(folder)
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._allow = options.pop("allow", ["127.0.0.1"])
         self._options = {
             "overrides": fake.overrides(),
             "first_byte_seconds": 30.0,
             "most_body_bytes": 1_000_000,
+            "public_url": self.url,
             **options,
         }
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server: uvicorn.Server | None = None
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="gateway-server", daemon=True)

@@ -464,7 +464,6 @@ def test_models_are_for_those_who_may_call(gateway: RunningGateway, path: str) -
         ("POST", "/v1/unknown", 404, "unknown_path"),
         ("POST", "/v1/chat/completions/", 404, "unknown_path"),
         ("GET", "/v1", 404, "unknown_path"),
-        ("GET", "/native/fal/anything", 404, "unknown_path"),
     ],
 )
 def test_paths_and_methods_that_are_not_served_say_so(

@@ -1,0 +1,174 @@
+"""A provider's whole own API behind /native/<provider>/, with an organization's credential in place of the client key."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from gateway.auth import AWS, BEARER
+from gateway.directory import Tenant
+from gateway.errors import Refusal, scrub
+from gateway.exchange import Exchange
+from gateway.headers import native_back, native_on
+from gateway.operations.native import NativeRequest, Target, read_provider, read_request, read_target
+from gateway.operations.native_answers import BACK_HERE, JSON, Readdressed, reader_of, relayed_type
+from gateway.operations.uploads import Form
+from gateway.proxy import Proxy, admit
+from gateway.refusals import title
+from gateway.speech import Reader, Request, Speech
+from gateway.spool import spool
+from gateway.upstream import Failure, Live, Reply, Sending, Upstream, check_encoding, error_body, failure_of
+from keys.egress import Answer
+from keys.providers import Outbound, Shape, Wire, azure
+from keys.providers.errors import ErrorClass
+from keys.routing import OFF, WAITS, Candidate, RouteKey, place
+
+SCHEMES = {"fal": (*BEARER, "key"), "baseten": (*BEARER, "api-key"), "bedrock": (*BEARER, AWS)}
+"""How a provider's own clients spell Authorization, where it is not Bearer."""
+VERSION = "anthropic-version"
+TOLD_BY_PROVIDER = (ErrorClass.CLIENT, ErrorClass.MISCONFIGURED)
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """`proxy` is one whose upstream is a NativeUpstream."""
+
+    proxy: Proxy
+
+    async def serve(self, exchange: Exchange) -> None:
+        """Raises Refusal."""
+        target = read_provider(exchange.path)
+        caller = admit(self.proxy.directory, exchange, SCHEMES.get(target.provider.slug, BEARER))
+        target = read_target(target, exchange.scope["raw_path"], exchange.scope["query_string"])
+        async with AsyncExitStack() as stack:
+            request = await self._read(exchange, target, stack)
+            candidates = usable(caller.tenant, request)
+            await self.proxy.send(exchange, caller, request, candidates, native_on(exchange.headers, target.provider.slug))
+
+    async def _read(self, exchange: Exchange, target: Target, stack: AsyncExitStack) -> NativeRequest:
+        """JSON is read whole, and so is what must be signed; everything else goes through a file."""
+        content_type, limit = exchange.header(b"content-type"), self.proxy.most_body_bytes
+        if target.provider.shape is Shape.BEDROCK or not content_type or "json" in content_type.lower():
+            return read_request(exchange.method, target, await exchange.body(limit))
+        file = stack.enter_context(spool(self.proxy.spool_folder))
+        form = Form(content_type, file) if content_type.lower().startswith("multipart/form-data") else None
+        await exchange.take_body(limit, form.write if form else file.write)
+        return read_request(exchange.method, target, file, form)
+
+
+def usable(tenant: Tenant, request: NativeRequest) -> list[Candidate]:
+    """The provider's keys in the order of the plan. Raises Refusal where there is none."""
+    provider = request.target.provider
+    keys = [key for key in sorted(tenant.routes, key=place) if key.provider == provider.slug]
+    ready = [key for key in keys if key.enabled and key.tested]
+    if not ready:
+        reasons = "".join(f" {title(key)} {WAITS if key.enabled else OFF}." for key in keys[:5])
+        message = (
+            f"This organization has no key of {provider.label} that can be used.{reasons} An owner adds one in the dashboard."
+        )
+        raise Refusal(404, "no_provider_key", message)
+    found = [Candidate(key, request.model, deployment_of(key, request.model)) for key in ready]
+    return [candidate for candidate in found if candidate.deployment is not None] or found
+
+
+def deployment_of(key: RouteKey, model: str) -> int | None:
+    """Which entry of an Azure key has this deployment."""
+    return next((number for number, entry in enumerate(key.deployments) if azure.deployment_name(entry) == model), None)
+
+
+@dataclass(frozen=True)
+class NativeUpstream(Upstream):
+    """Says what the client says, and answers what the provider answers. `public_url` is where clients find this gateway."""
+
+    public_url: str
+
+    async def speech(self, tenant: Tenant, candidate: Candidate, request: Request) -> Speech:
+        provider = tenant.stored[candidate.key.id].provider
+        return await request.speech(provider, Wire.NATIVE, candidate.native_model, self._fetch)
+
+    async def send(
+        self, tenant: Tenant, candidate: Candidate, request: Request, speech: Speech, headers: Mapping[str, str]
+    ) -> Reply:
+        """Raises Failure. Who has made something that took too long may have been heard: nobody else is asked for it."""
+        try:
+            return await super().send(tenant, candidate, request, speech, headers)
+        except Failure as failure:
+            if failure.timed_out and native(request).makes and not native(request).dialect:
+                failure.moves_on = False
+            raise
+
+    async def _target(self, sending: Sending, headers: Mapping[str, str]) -> Outbound:
+        """The client may name the version of Anthropic's API that it speaks."""
+        target = await super()._target(sending, headers)
+        return replace(target, headers={**target.headers, VERSION: headers[VERSION]}) if VERSION in headers else target
+
+    def _address(self, sending: Sending) -> Outbound:
+        return native(sending.request).outbound(sending.credential, self.overrides, sending.candidate.deployment)
+
+    async def _read(self, answer: Answer, sending: Sending) -> Reply:
+        if not 200 <= answer.status < 300:
+            raise refused(answer, await error_body(answer), sending)
+        check_encoding(answer)
+        content_type = answer.headers.get("content-type", "")
+        stream = self._reader(native(sending.request), answer)
+        chunks = answer.chunks()
+        begun = stream.feed(await anext(chunks, b""))
+        headers = native_back(answer.headers)
+        return Live(answer.status, relayed_type(content_type), headers, stream, answer, chunks, begun, sending.secrets)
+
+    def _reader(self, request: NativeRequest, answer: Answer) -> Reader:
+        provider = request.target.provider
+        if provider.slug in BACK_HERE and answer.headers.get("content-type", "").lower().startswith(JSON):
+            return Readdressed(provider, self.public_url)
+        return reader_of(request.dialect, answer.headers)
+
+
+def native(request: Request) -> NativeRequest:
+    assert isinstance(request, NativeRequest)
+    return request
+
+
+def refused(answer: Answer, body: bytes, sending: Sending) -> Failure:
+    """What is the client's to know, it is told in the provider's words. Another key may have the job that this one has not."""
+    failure = failure_of(answer, body, sending)
+    if answer.status == 404 and not native(sending.request).makes:
+        failure.moves_on = True
+    if failure.error_class in TOLD_BY_PROVIDER and 400 <= answer.status < 500:
+        failure.passed = told(answer, body, sending, failure)
+    return failure
+
+
+def told(answer: Answer, body: bytes, sending: Sending, failure: Failure) -> Refusal:
+    secrets = [secret.decode() for secret in sending.secrets]
+    try:
+        words = msgspec.json.encode(scrubbed(json.loads(body), secrets))
+    except (ValueError, RecursionError):
+        message = f"{title(sending.candidate.key)} {failure.reason}."
+        return Refusal(answer.status, "provider_refused", message, headers=native_back(answer.headers))
+    return Told(answer.status, words, native_back(answer.headers))
+
+
+class Told(Refusal):
+    """The provider's own words, scrubbed."""
+
+    def __init__(self, status: int, words: bytes, headers: Mapping[str, str]) -> None:
+        super().__init__(status, "provider_refused", "The provider refused the request.", headers=headers)
+        self._words = words
+
+    def body(self, dialect: str = "openai") -> bytes:
+        return self._words
+
+
+def scrubbed(told: Any, secrets: Sequence[str]) -> Any:
+    """Every text in it, names too, without anything that looks like a key."""
+    match told:
+        case str():
+            return scrub(told, secrets)
+        case list():
+            return [scrubbed(item, secrets) for item in told]
+        case dict():
+            return {scrub(name, secrets): scrubbed(item, secrets) for name, item in told.items()}
+    return told
