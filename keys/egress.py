@@ -22,6 +22,7 @@ from keys.addresses import AddressRefused, AllowList, check_url, is_public
 from keys.providers.base import Outbound
 
 LARGEST_ANSWER = 64 * 1024 * 1024
+PIECE = 256 * 1024
 HEADERS = {"user-agent": "Keyhold", "accept-encoding": "identity"}
 
 
@@ -152,13 +153,17 @@ class Egress:
         check_characters(outbound)
         url = URL(outbound.url, encoded=True) if outbound.operator else self._admit(outbound.url)
         session = self._operator if outbound.operator else self._guarded
+        headers = outbound.headers
+        if isinstance(body, bytes) and len(body) > PIECE:
+            headers = {**headers, "content-length": str(len(body))}
+            body = pieces(body)
         started = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout_at(started + min(patience.first_byte, patience.total)):
                 response = await session.request(
                     outbound.method,
                     url,
-                    headers=outbound.headers,
+                    headers=headers,
                     data=body,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, connect=patience.connect),
@@ -190,6 +195,12 @@ def open_session(resolver: AbstractResolver) -> aiohttp.ClientSession:
         auto_decompress=False,
         trust_env=False,
     )
+
+
+async def pieces(body: bytes) -> AsyncIterator[bytes]:
+    """A large body, as fast as the connection takes it: at once it would be copied, and hold up all other requests."""
+    for start in range(0, len(body), PIECE):
+        yield body[start : start + PIECE]
 
 
 def check_characters(outbound: Outbound) -> None:
