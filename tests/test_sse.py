@@ -82,10 +82,10 @@ def test_an_event_that_was_never_ended_is_kept_for_the_end() -> None:
 
 
 @pytest.mark.parametrize(("before", "begins"), [(b"", True), (b": wait\n\n", True), (chunk(), False)])
-def test_an_error_event_is_noticed_and_relayed(before: bytes, begins: bool) -> None:
+def test_an_error_event_waits_for_the_books(before: bytes, begins: bool) -> None:
     error = b'event: error\ndata: {"error":{"message":"no","code":"tool_use_failed"}}\n\n'
     stream = ChatStream(takes_usage_out=True)
-    assert stream.feed(before + error) == (before + error, b"")
+    assert stream.feed(before + error) == (before, error)
     assert stream.begins_with_error is begins
     assert stream.error == b'{"error":{"message":"no","code":"tool_use_failed"}}'
 

@@ -2,7 +2,6 @@
 
 import base64
 import json
-from contextlib import suppress
 from typing import ClassVar
 
 import msgspec
@@ -10,12 +9,12 @@ from msgspec import Raw, Struct
 
 from gateway.errors import Refusal
 from gateway.operations import bodies
-from gateway.operations.translation import FRAMES, decoded, reading
+from gateway.operations.events import EventReader
+from gateway.operations.translation import FRAMES, reading
 from gateway.speech import Fetch, Speech
-from gateway.sse import Splitter, data_of
 from gateway.wires import anthropic
 from gateway.wires.eventstream import Frames
-from gateway.wires.values import BrokenAnswer, Json, Usage
+from gateway.wires.values import BrokenAnswer, Json, Usage, json_object
 from keys.providers import Provider, Wire
 
 
@@ -57,56 +56,36 @@ def read_request(body: bytes) -> MessagesRequest:
 @reading()
 def answered(body: bytes) -> tuple[bytes, Usage | None]:
     """The answer as it came, and its usage. Raises BrokenAnswer."""
-    native = decoded(body)
+    native = json_object(body)
     if native.get("type") != "message":
         raise BrokenAnswer("not an Anthropic message")
     return body, anthropic.usage(native.get("usage") or {})
 
 
-class MessagesStream:
-    """Reads Anthropic's events while they are relayed as they are."""
+class MessagesStream(EventReader):
+    """The events of a message."""
 
     def __init__(self) -> None:
-        self._splitter = Splitter()
+        super().__init__()
         self._counted: Json = {}
-        self.usage: Usage | None = None
-        self.events = 0
-        self.done = False
-        self.error: bytes | None = None
-
-    @property
-    def begins_with_error(self) -> bool:
-        return self.error is not None and self.events == 1
-
-    def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
-        now: list[bytes] = []
-        last: list[bytes] = []
-        for event in self._splitter.feed(chunk):
-            self.read(data_of(event))
-            (last if self.done else now).append(event)
-        return b"".join(now), b"".join(last)
-
-    def rest(self) -> bytes:
-        return self._splitter.rest()
 
     def read(self, data: bytes | None) -> None:
-        """Looks into the few events that say something about the whole. What cannot be read is the client's to judge."""
-        if data is None or b'"ping"' in data[:20]:
-            return
-        self.events += 1
-        if b"content_block" in data[:40]:
-            return
-        with suppress(BrokenAnswer), reading():
-            event = anthropic.event_of(data)
-            match event.get("type"):
-                case "message_start":
-                    self._count(event["message"].get("usage"))
-                case "message_delta":
-                    self._count(event.get("usage"))
-                case "message_stop":
-                    self.done = True
-                case "error":
-                    self.error = self.error or data
+        if data and b'"ping"' not in data[:20]:
+            super().read(data)
+
+    def skips(self, data: bytes) -> bool:
+        return b"content_block" in data[:40]
+
+    def look(self, event: Json, data: bytes) -> None:
+        match event.get("type"):
+            case "message_start":
+                self._count(event["message"].get("usage"))
+            case "message_delta":
+                self._count(event.get("usage"))
+            case "message_stop":
+                self.done = True
+            case "error":
+                self.error = self.error or data
 
     def _count(self, told: Json | None) -> None:
         self._counted = anthropic.merged(self._counted, told or {})
@@ -134,7 +113,7 @@ class FramedMessages(MessagesStream):
     def _relay(self, event: bytes, now: list[bytes], last: list[bytes]) -> None:
         if self.error is None:
             self.read(event)
-            (last if self.done else now).append(b"event: %s\ndata: %s\n\n" % (kind_of(event), event))
+            (last if self.done or self.error else now).append(b"event: %s\ndata: %s\n\n" % (kind_of(event), event))
 
     def rest(self) -> bytes:
         return b""
@@ -147,5 +126,5 @@ def told(name: str, payload: Json) -> bytes:
 
 
 def kind_of(event: bytes) -> bytes:
-    kind = anthropic.event_of(event).get("type")
+    kind = json_object(event).get("type")
     return str(kind).encode()

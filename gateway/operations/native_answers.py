@@ -9,15 +9,16 @@ import msgspec
 from msgspec import Raw
 
 from gateway.operations import plain
+from gateway.operations.events import EventReader
 from gateway.operations.messages import MessagesStream
 from gateway.operations.responses import ResponsesStream
-from gateway.operations.translation import FRAMES, decoded, reading
+from gateway.operations.translation import FRAMES, reading
 from gateway.speech import EVENT_STREAM, Reader
-from gateway.sse import EventTooLong, Splitter, data_of
+from gateway.sse import EventTooLong
 from gateway.wires import anthropic, converse, google
 from gateway.wires.eventstream import Frames
 from gateway.wires.openai import ChatStream
-from gateway.wires.values import BrokenAnswer, Json, Usage
+from gateway.wires.values import BrokenAnswer, Json, Usage, json_object
 from keys.providers import Provider
 
 JSON = "application/json"
@@ -168,34 +169,15 @@ def counted_by_bedrock(headers: Mapping[str, str]) -> Usage | None:
     return Usage(int(counts[0]), int(counts[1])) if all(count.isdecimal() for count in counts) else None
 
 
-class GoogleStream:
+class GoogleStream(EventReader):
     """Gemini's events. Each tells the usage so far; the last one says why it is the last."""
 
-    begins_with_error = False
-
-    def __init__(self) -> None:
-        self._splitter = Splitter()
-        self.events = 0
-        self.done = False
-        self.error: bytes | None = None
-        self.usage: Usage | None = None
-
-    def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
-        for event in self._splitter.feed(chunk):
-            if data := data_of(event):
-                self._read(decoded(data), data)
-        return b"", b""
-
-    def rest(self) -> bytes:
-        return b""
-
-    def _read(self, native: Json, data: bytes) -> None:
-        self.events += 1
-        if "error" in native:
+    def look(self, event: Json, data: bytes) -> None:
+        if "error" in event:
             self.error = self.error or data
-        if native.get("usageMetadata"):
-            self.usage = google.usage(native["usageMetadata"])
-        self.done = self.done or any(candidate.get("finishReason") for candidate in native.get("candidates") or ())
+        if event.get("usageMetadata"):
+            self.usage = google.usage(event["usageMetadata"])
+        self.done = self.done or any(candidate.get("finishReason") for candidate in event.get("candidates") or ())
 
 
 class FrameStream:
@@ -226,7 +208,7 @@ class FrameStream:
 
     def _read(self, said: bytes) -> None:
         if b"amazon-bedrock-invocationMetrics" in said:
-            metrics = decoded(said)["amazon-bedrock-invocationMetrics"]
+            metrics = json_object(said)["amazon-bedrock-invocationMetrics"]
             cached = metrics.get("cacheReadInputTokenCount") or 0
             fresh = metrics["inputTokenCount"] + (metrics.get("cacheWriteInputTokenCount") or 0)
             self._ends(Usage(fresh + cached, metrics["outputTokenCount"], cached))

@@ -6,10 +6,10 @@ from msgspec import Raw, Struct
 from gateway.errors import Refusal, bad_request
 from gateway.exchange import ClientGone
 from gateway.operations import bodies
-from gateway.operations.translation import decoded, reading
+from gateway.operations.translation import reading
 from gateway.speech import Fetch, Speech
 from gateway.wires import openai, responses
-from gateway.wires.values import Json, Usage
+from gateway.wires.values import Json, Usage, json_object
 from keys.providers import Provider, Wire
 
 ANY = ""
@@ -58,7 +58,7 @@ def _read(operation: str, body: bytes, *, stream: bool = False) -> PlainRequest:
 @reading()
 def answered(body: bytes) -> tuple[bytes, Usage | None]:
     """The answer as it came, and its usage, none where the provider counts no tokens. Raises BrokenAnswer."""
-    return body, usage_of(decoded(body).get("usage"))
+    return body, usage_of(json_object(body).get("usage"))
 
 
 def usage_of(told: Json | None) -> Usage:

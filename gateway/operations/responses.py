@@ -1,6 +1,5 @@
 """OpenAI's Responses as clients speak them: passed through where the provider speaks them too."""
 
-from contextlib import suppress
 from typing import ClassVar
 
 import msgspec
@@ -8,11 +7,11 @@ from msgspec import Raw, Struct
 
 from gateway.errors import Refusal
 from gateway.operations import bodies
-from gateway.operations.translation import decoded, reading
+from gateway.operations.events import EventReader
+from gateway.operations.translation import reading
 from gateway.speech import Fetch, Speech
-from gateway.sse import Splitter, data_of
 from gateway.wires import responses
-from gateway.wires.values import BrokenAnswer, Json, Usage
+from gateway.wires.values import BrokenAnswer, Json, Usage, json_object
 from keys.providers import Provider, Wire
 
 ENDS = {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
@@ -64,7 +63,7 @@ def read_request(body: bytes) -> ResponsesRequest:
 @reading()
 def answered(body: bytes) -> tuple[bytes, Usage | None]:
     """The answer as it came, and its usage. Raises BrokenAnswer, also for a 200 that says it failed."""
-    native = decoded(body)
+    native = json_object(body)
     if native.get("object") != "response" or native.get("status") == "failed":
         raise BrokenAnswer(responses.failure_of(native))
     return body, counted(native)
@@ -75,44 +74,16 @@ def counted(native: Json) -> Usage | None:
     return responses.usage(told) if isinstance(told, dict) else None
 
 
-class ResponsesStream:
-    """Reads the events while they are relayed as they are."""
+class ResponsesStream(EventReader):
+    """The events of a response."""
 
-    def __init__(self) -> None:
-        self._splitter = Splitter()
-        self._first = b""
-        self.events = 0
-        self.done = False
-        self.error: bytes | None = None
-        self.usage: Usage | None = None
+    def skips(self, data: bytes) -> bool:
+        return b'.delta"' in data[:60]
 
-    @property
-    def begins_with_error(self) -> bool:
-        return self.error is not None and self.error is self._first
-
-    def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
-        now: list[bytes] = []
-        last: list[bytes] = []
-        for event in self._splitter.feed(chunk):
-            self._read(data_of(event))
-            (last if self.done else now).append(event)
-        return b"".join(now), b"".join(last)
-
-    def rest(self) -> bytes:
-        return self._splitter.rest()
-
-    def _read(self, data: bytes | None) -> None:
-        if not data:
-            return
-        self.events += 1
-        self._first = self._first or data
-        if b'.delta"' in data[:60]:
-            return
-        with suppress(BrokenAnswer), reading():
-            event = decoded(data)
-            kind = event.get("type")
-            if kind in ("error", "response.failed"):
-                self.error = self.error or data
-            if kind in ENDS:
-                self.done = True
-                self.usage = counted(event.get("response") or {}) or self.usage
+    def look(self, event: Json, data: bytes) -> None:
+        kind = event.get("type")
+        if kind in ("error", "response.failed"):
+            self.error = self.error or data
+        if kind in ENDS:
+            self.done = True
+            self.usage = counted(event.get("response") or {}) or self.usage

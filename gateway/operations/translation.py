@@ -1,6 +1,5 @@
 """A chat put to a provider that speaks another dialect than OpenAI's, and its answer put back."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from gateway.wires import (
     responses_stream,
 )
 from gateway.wires.chat_answer import ChunkWriter, completion, encoded
-from gateway.wires.values import BrokenAnswer, Chat, Json, Usage
+from gateway.wires.values import BrokenAnswer, Chat, Json, Usage, json_object
 from keys.providers import Provider, Wire
 
 FRAMES = "application/vnd.amazon.eventstream"
@@ -84,7 +83,7 @@ def translated(chat: Chat, provider: Provider, wire: Wire, native_model: str, an
 
     @reading()
     def whole(answer: bytes) -> tuple[bytes, Usage | None]:
-        reply = foreign.dialect.reply(decoded(answer))
+        reply = foreign.dialect.reply(json_object(answer))
         return encoded(completion(reply, id=answering.id, model=answering.model, created=answering.created)), reply.usage
 
     return Speech(
@@ -103,16 +102,6 @@ def reading() -> Iterator[None]:
         yield
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
         raise BrokenAnswer("the answer makes no sense") from None
-
-
-def decoded(answer: bytes) -> Json:
-    try:
-        value = json.loads(answer)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise BrokenAnswer("the answer is not a JSON object")
-    return value
 
 
 class TranslatedStream:
@@ -152,7 +141,7 @@ class TranslatedStream:
         if failure is not None:
             self.error = Refusal(502, "provider_trouble", scrub(failure), kind="provider_error").body()
             written += b"data: " + self.error + b"\n\n"
-        return (b"", written) if self.done else (written, b"")
+        return (b"", written) if self.done or self.error else (written, b"")
 
     def rest(self) -> bytes:
         return b"" if self.error is not None else self._stream.finish()

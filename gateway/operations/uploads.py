@@ -9,11 +9,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from gateway.errors import Refusal, bad_request
 from gateway.operations import bodies, plain
-from gateway.operations.translation import decoded
+from gateway.operations.events import EventReader
 from gateway.speech import Fetch, Speech
 from gateway.spool import Spool
-from gateway.sse import Splitter, data_of
-from gateway.wires.values import BrokenAnswer, Usage
+from gateway.wires.values import Json
 from keys.providers import Provider, Wire
 
 FIELD_BYTES = 4 * bodies.MODEL_LENGTH
@@ -168,39 +167,10 @@ class UploadRequest:
         return b"\n\ndata: " + refusal.body() + b"\n\n"
 
 
-class TranscriptStream:
-    """Reads the events of a transcript while they are relayed as they are."""
+class TranscriptStream(EventReader):
+    """The events of a transcript."""
 
-    def __init__(self) -> None:
-        self._splitter = Splitter()
-        self.events = 0
-        self.done = False
-        self.error: bytes | None = None
-        self.usage: Usage | None = None
-
-    @property
-    def begins_with_error(self) -> bool:
-        return self.error is not None and self.events == 1
-
-    def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
-        now: list[bytes] = []
-        last: list[bytes] = []
-        for event in self._splitter.feed(chunk):
-            self._read(data_of(event))
-            (last if self.done else now).append(event)
-        return b"".join(now), b"".join(last)
-
-    def rest(self) -> bytes:
-        return self._splitter.rest()
-
-    def _read(self, data: bytes | None) -> None:
-        if not data:
-            return
-        self.events += 1
-        try:
-            event = decoded(data)
-        except BrokenAnswer:
-            return
+    def look(self, event: Json, data: bytes) -> None:
         if event.get("type") == "transcript.text.done":
             self.done = True
             self.usage = plain.usage_of(event.get("usage"))

@@ -1,8 +1,6 @@
 """Anthropic's Messages dialect: what a Chat looks like there, and what its answers say. Facts: docs/providers.md."""
 
-import json
 import re
-from typing import Any
 
 from gateway.wires.values import (
     BrokenAnswer,
@@ -229,14 +227,3 @@ def usage(native: Json) -> Usage:
 def merged(seen: Json, update: Json) -> Json:
     """Usage so far with an update of message_delta, whose numbers are totals; absent and null ones say nothing."""
     return seen | {name: value for name, value in update.items() if value is not None}
-
-
-def event_of(data: bytes) -> dict[str, Any]:
-    """One stream event. Raises BrokenAnswer where it is not JSON."""
-    try:
-        event = json.loads(data)
-    except ValueError:
-        event = None
-    if not isinstance(event, dict):
-        raise BrokenAnswer("an event of the stream is not a JSON object")
-    return event

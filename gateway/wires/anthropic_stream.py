@@ -1,9 +1,9 @@
 """Anthropic's stream of events, rewritten as OpenAI's chunks while it arrives."""
 
 from gateway.sse import Splitter, data_of
-from gateway.wires.anthropic import FINISH, event_of, merged, usage
+from gateway.wires.anthropic import FINISH, merged, usage
 from gateway.wires.chat_answer import ChunkWriter
-from gateway.wires.values import FinishReason, Json, Usage
+from gateway.wires.values import FinishReason, Json, Usage, json_object
 
 
 class Stream:
@@ -26,7 +26,7 @@ class Stream:
 
     def feed(self, data: bytes) -> bytes:
         found = (data_of(event) for event in self._splitter.feed(data))
-        return b"".join(self._event(event_of(text)) for text in found if text)
+        return b"".join(self._event(json_object(text)) for text in found if text)
 
     def _event(self, event: Json) -> bytes:
         match event.get("type"):

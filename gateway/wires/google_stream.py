@@ -5,7 +5,7 @@ import json
 from gateway.sse import Splitter, data_of
 from gateway.wires.chat_answer import ChunkWriter
 from gateway.wires.google import call_of, finish_reason, parts_of, said, usage
-from gateway.wires.values import BrokenAnswer, FinishReason, Json, Usage
+from gateway.wires.values import FinishReason, Json, Usage, json_object
 
 
 class Stream:
@@ -24,7 +24,7 @@ class Stream:
 
     def feed(self, data: bytes) -> bytes:
         found = (data_of(event) for event in self._splitter.feed(data))
-        return b"".join(self._piece(_json(text)) for text in found if text)
+        return b"".join(self._piece(json_object(text)) for text in found if text)
 
     def finish(self) -> bytes:
         """The end, once the provider's stream has ended. An answer without a finish reason was cut off."""
@@ -51,13 +51,3 @@ class Stream:
             call = call_of(part, native, self._writer.calls)
             return self._writer.tool_call(call.id, call.name, json.dumps(call.arguments, ensure_ascii=False), call.extra)
         return self._writer.reasoning(part.get("text", "")) if part.get("thought") else self._writer.text(said(part))
-
-
-def _json(data: bytes) -> Json:
-    try:
-        native = json.loads(data)
-    except ValueError:
-        native = None
-    if not isinstance(native, dict):
-        raise BrokenAnswer("a piece of the stream is not a JSON object")
-    return native

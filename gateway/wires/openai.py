@@ -113,12 +113,12 @@ class ChatStream:
         self.usage: Usage | None = None
 
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
-        """(bytes to relay now, bytes to relay once the attempt is written down): the latter from [DONE] on."""
+        """(bytes to relay now, bytes to relay once the attempt is written down): the latter from [DONE] or an error on."""
         now: list[bytes] = []
         last: list[bytes] = []
         for event in self._splitter.feed(chunk):
             if self._passes(event):
-                (last if self.done else now).append(event)
+                (last if self.done or self.error else now).append(event)
         return b"".join(now), b"".join(last)
 
     def rest(self) -> bytes:

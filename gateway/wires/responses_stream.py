@@ -1,11 +1,9 @@
 """The Responses API's stream of events, rewritten as OpenAI's chat chunks while it arrives."""
 
-import json
-
 from gateway.sse import Splitter, data_of
 from gateway.wires.chat_answer import ChunkWriter
 from gateway.wires.responses import failure_of, finish_reason, usage
-from gateway.wires.values import BrokenAnswer, Json, Usage
+from gateway.wires.values import Json, Usage, json_object
 
 
 class Stream:
@@ -21,7 +19,7 @@ class Stream:
 
     def feed(self, data: bytes) -> bytes:
         found = (data_of(event) for event in self._splitter.feed(data))
-        return b"".join(self._event(_json(text)) for text in found if text and text != b"[DONE]")
+        return b"".join(self._event(json_object(text)) for text in found if text and text != b"[DONE]")
 
     def finish(self) -> bytes:
         """Nothing is owed at the end: response.completed has said it all."""
@@ -52,13 +50,3 @@ class Stream:
         self.usage = usage(response.get("usage") or {})
         self.finished = True
         return self._writer.end(finish_reason(response, bool(self._calls)), self.usage)
-
-
-def _json(data: bytes) -> Json:
-    try:
-        event = json.loads(data)
-    except ValueError:
-        event = None
-    if not isinstance(event, dict):
-        raise BrokenAnswer("an event of the stream is not a JSON object")
-    return event

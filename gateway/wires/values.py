@@ -4,6 +4,7 @@
 translates between these values and its provider's bodies, so each knows one foreign dialect only.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -22,6 +23,17 @@ class Unsupported(ValueError):
 
 class BrokenAnswer(ValueError):
     """A provider's answer that is not what its dialect promises."""
+
+
+def json_object(data: bytes) -> Json:
+    """Raises BrokenAnswer for anything else."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise BrokenAnswer("not a JSON object")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
