@@ -135,7 +135,7 @@ def refused(answer: Answer, body: bytes, sending: Sending) -> Failure:
     """What is the client's to know, it is told in the provider's words. Another key may have the job that this one has not."""
     failure = failure_of(answer, body, sending)
     if answer.status == 404 and not native(sending.request).makes:
-        failure.moves_on = True
+        failure.moves_on = failure.elsewhere = True
     if failure.error_class in TOLD_BY_PROVIDER and 400 <= answer.status < 500:
         failure.passed = told(answer, body, sending, failure)
     return failure

@@ -39,7 +39,7 @@ MAY_PASS = frozenset({ErrorClass.LIMITED, ErrorClass.TROUBLE})
 
 def refusal_of(failed: Sequence[Attempt]) -> Refusal:
     """The last failure decides; if the request was at fault, it is told in the provider's words."""
-    last = failed[-1]
+    last = deciding(failed)
     assert last.failure is not None
     if last.failure.passed:
         return last.failure.passed
@@ -49,6 +49,15 @@ def refusal_of(failed: Sequence[Attempt]) -> Refusal:
     happened = " ".join(f"{title(attempt.candidate.key)} {attempt.failure}." for attempt in failed)
     message = f"{happened} {told.advice}"
     return Refusal(told.status, told.code, message, kind="provider_error", headers=headers_of(last.failure))
+
+
+def deciding(failed: Sequence[Attempt]) -> Attempt:
+    """The last one, unless it does not have what a key may have that could not answer just now."""
+    last = failed[-1]
+    if last.failure is None or not last.failure.elsewhere:
+        return last
+    waits = (attempt for attempt in reversed(failed) if attempt.failure and attempt.failure.error_class in MAY_PASS)
+    return next(waits, last)
 
 
 def refused_request(attempt: Attempt, failure: Failure) -> Refusal:

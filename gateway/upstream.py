@@ -32,7 +32,8 @@ CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key",
 class Failure(Exception):
     """An attempt without an answer. `told` is what the provider said, scrubbed; `reason` is ours and completes a sentence.
 
-    `passed` is what the client gets in place of our own words, if this attempt is the last one.
+    `passed` is what the client gets in place of our own words, if this attempt decides. `elsewhere`: what was asked for is
+    not with this key, and may be with another.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Failure(Exception):
         self.told = told or openai.ErrorDetails()
         self.headers = dict(headers or {})
         self.moves_on = moves_on(error_class)
+        self.elsewhere = False
         self.passed: Refusal | None = None
 
 

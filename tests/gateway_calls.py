@@ -46,10 +46,13 @@ def get(gateway: RunningGateway, path: str, **options: Any) -> Reply:
 
 
 @contextmanager
-def line(gateway: RunningGateway, body: Any) -> Iterator[socket.socket]:
-    """A connection on which the request was sent, and nothing read yet."""
-    content = json.dumps(body).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nx-api-key: {gateway.secret}\r\ncontent-length: {len(content)}\r\n\r\n"
+def line(gateway: RunningGateway, body: Any, path: str = CHAT, *, head: str = "") -> Iterator[socket.socket]:
+    """A connection on which the request was sent, and nothing read yet. `head` is what to send in place of all that."""
+    content = b"" if head else json.dumps(body).encode()
+    head = head or (
+        f"POST {path} HTTP/1.1\r\nhost: x\r\nx-api-key: {gateway.secret}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2])), timeout=20) as client:
         client.sendall(head.encode() + content)
         yield client
