@@ -139,7 +139,8 @@ def test_the_table_holds(name: str, world: SimpleNamespace, clients: dict[str, C
 
 
 @pytest.mark.parametrize(
-    "path", ["", "orgs/user/", "orgs/organization/", "orgs/auditevent/", "auth/group/", "keys/modeloverride/", "jsi18n/", "nowhere/"]
+    "path",
+    ["", "orgs/user/", "orgs/organization/", "orgs/auditevent/", "auth/group/", "keys/modeloverride/", "jsi18n/", "nowhere/"],
 )
 def test_the_staff_console_is_for_staff(path: str, clients: dict[str, Client], sam: User) -> None:
     User.objects.filter(pk=sam.pk).update(is_superuser=True)
