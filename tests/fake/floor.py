@@ -139,8 +139,8 @@ class Floor:
                 await self.gate.wait()
             if number == len(events) // 2 and received.behavior == "cuts":
                 cut(request)
-            await response.write(event)
             received.sent += event
+            await response.write(event)
         await response.write_eof()
         return response
 
