@@ -86,7 +86,8 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
         return self.filter(user=user).select_related("organization", "role").order_by("organization__name")
 
     def owners(self) -> "MembershipQuerySet":
-        return self.filter(role__name=OWNER)
+        """Who may be asked, the longest-standing first."""
+        return self.filter(role__name=OWNER).order_by("pk")
 
 
 class Membership(models.Model):
