@@ -16,6 +16,7 @@ from gateway import listing
 from gateway.directory import Directory
 from gateway.errors import Refusal
 from gateway.exchange import ClientGone, Exchange, Receive, Scope, Send
+from gateway.fal import Costs
 from gateway.native import Native, NativeUpstream
 from gateway.operations import chat, messages, plain, responses
 from gateway.operations.native import METHODS
@@ -73,7 +74,7 @@ class Gateway:
         public_url: str,
     ) -> Self:
         upstream = Upstream(egress, Signer(egress, overrides), overrides, first_byte_seconds)
-        own = NativeUpstream(egress, upstream.signer, overrides, first_byte_seconds, public_url)
+        own = NativeUpstream(egress, upstream.signer, overrides, first_byte_seconds, public_url, Costs(egress, overrides))
         proxy = Proxy(directory, journal, upstream, most_body_bytes, journal_folder)
         return cls(directory, proxy, Native(replace(proxy, upstream=own)), journal_folder)
 

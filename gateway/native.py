@@ -12,6 +12,7 @@ from gateway.auth import AWS, BEARER
 from gateway.directory import Tenant
 from gateway.errors import Refusal, scrub
 from gateway.exchange import Exchange
+from gateway.fal import Costs
 from gateway.headers import native_back, native_on
 from gateway.operations.native import NativeRequest, Target, read_provider, read_request, read_target
 from gateway.operations.native_answers import BACK_HERE, JSON, Readdressed, reader_of, relayed_type
@@ -21,6 +22,7 @@ from gateway.refusals import title
 from gateway.speech import Reader, Request, Speech
 from gateway.spool import spool
 from gateway.upstream import Failure, Live, Reply, Sending, Upstream, check_encoding, error_body, failure_of
+from gateway.wires.values import Usage
 from keys.egress import Answer
 from keys.providers import Outbound, Shape, Wire, azure
 from keys.providers.errors import ErrorClass
@@ -84,6 +86,7 @@ class NativeUpstream(Upstream):
     """Says what the client says, and answers what the provider answers. `public_url` is where clients find this gateway."""
 
     public_url: str
+    costs: Costs
 
     async def speech(self, tenant: Tenant, candidate: Candidate, request: Request) -> Speech:
         provider = tenant.stored[candidate.key.id].provider
@@ -94,11 +97,24 @@ class NativeUpstream(Upstream):
     ) -> Reply:
         """Raises Failure. Who has made something that took too long may have been heard: nobody else is asked for it."""
         try:
-            return await super().send(tenant, candidate, request, speech, headers)
+            reply = await super().send(tenant, candidate, request, speech, headers)
         except Failure as failure:
             if failure.timed_out and native(request).makes and not native(request).dialect:
                 failure.moves_on = False
             raise
+        if isinstance(reply, Live) and isinstance(reply.stream, Readdressed):
+            reply.stream.usage = await self._usage(reply, tenant, candidate, native(request))
+        return reply
+
+    async def _usage(self, reply: Live, tenant: Tenant, candidate: Candidate, request: NativeRequest) -> Usage:
+        """What fal's answer costs. Looking up the price is no part of the time that the provider has."""
+        key_id = candidate.key.id
+        try:
+            found = await self.costs.of(key_id, tenant.credential(key_id), request, reply.answer.headers)
+        except BaseException:
+            reply.close()
+            raise
+        return Usage(reported_cost_microusd=found)
 
     async def _target(self, sending: Sending, headers: Mapping[str, str]) -> Outbound:
         """The client may name the version of Anthropic's API that it speaks."""
@@ -113,16 +129,16 @@ class NativeUpstream(Upstream):
             raise refused(answer, await error_body(answer), sending)
         check_encoding(answer)
         content_type = answer.headers.get("content-type", "")
-        stream = self._reader(native(sending.request), answer)
+        stream = self._reader(native(sending.request), answer, sending.candidate)
         chunks = answer.chunks()
         begun = stream.feed(await anext(chunks, b""))
         headers = native_back(answer.headers)
         return Live(answer.status, relayed_type(content_type), headers, stream, answer, chunks, begun, sending.secrets)
 
-    def _reader(self, request: NativeRequest, answer: Answer) -> Reader:
+    def _reader(self, request: NativeRequest, answer: Answer, candidate: Candidate) -> Reader:
         provider = request.target.provider
         if provider.slug in BACK_HERE and answer.headers.get("content-type", "").lower().startswith(JSON):
-            return Readdressed(provider, self.public_url)
+            return Readdressed(provider, self.public_url, self.costs.watch(candidate.key.id, request))
         return reader_of(request.dialect, answer.headers)
 
 

@@ -196,10 +196,10 @@ def test_fal_client_runs(gateway: RunningGateway, fal: fal_client.SyncClient) ->
     gateway.add("fal", "refused")
     gateway.add("fal")
     assert fal.run(FLUX, LAKE, hint="gpu-1")["seed"] == 42
-    assert gateway.fake.requests[-1].headers["x-fal-runner-hint"] == "gpu-1"
+    assert [request.headers.get("x-fal-runner-hint") for request in gateway.fake.requests] == ["gpu-1", "gpu-1", None]
     last = gateway.attempts()[-1]
     assert (last.opened.model, last.closed.input_tokens, last.closed.estimated) == (FLUX, 0, False)
-    assert last.closed.reported_cost_microusd is None
+    assert last.closed.reported_cost_microusd == 25_000
 
 
 def test_fal_client_submits_asks_and_gets(gateway: RunningGateway, fal: fal_client.SyncClient) -> None:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -218,13 +218,17 @@ class FrameStream:
 
 
 class Readdressed:
-    """A JSON answer whose addresses at the provider are made addresses at the gateway. Too large a one stays as it is."""
+    """A JSON answer whose addresses at the provider are made addresses at the gateway. Too large a one stays as it is.
+
+    `watch` sees the members of an answer that is an object. `usage` is set by whoever knows what the answer costs.
+    """
 
     begins_with_error = False
     error: bytes | None = None
     events = 0
 
-    def __init__(self, provider: Provider, public_url: str) -> None:
+    def __init__(self, provider: Provider, public_url: str, watch: Callable[[Mapping[str, Raw]], None] | None = None) -> None:
+        self._watch = watch
         self._names = BACK_HERE[provider.slug]
         self._here = {
             f"{address}/": f"{public_url}/native/{provider.slug}{f':{service}' if service else ''}/"
@@ -251,6 +255,8 @@ class Readdressed:
     def _readdressed(self) -> bytes:
         try:
             members = msgspec.json.decode(self._held, type=dict[str, Raw])
+            if self._watch:
+                self._watch(members)
             found = {name: self._here_for(msgspec.json.decode(members[name])) for name in self._names if name in members}
         except (msgspec.DecodeError, RecursionError):
             return self._held

@@ -9,12 +9,14 @@ from typing import Any
 from aiohttp import web
 
 from tests.fake.behaviors import behavior_of, key
-from tests.fake.floor import HEADERS, Act, Floor, Play, Received, Route
+from tests.fake.floor import HEADERS, Act, Floor, Play, Received, Refusal, Route
 
 QUEUE = "https://queue.fal.run"  # Addresses in answers name the real host.
 LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."
 MALFORMED = "Invalid Authorization header. Expected '<key_id>:<key_secret>'"
 ENDPOINTS = "fal-ai/flux/dev", "fal-ai/flux/schnell", "fal-ai/wizper", "fal-ai/kling-video/v2/master/text-to-video"
+CURRENCIES = dict.fromkeys(ENDPOINTS, "USD") | {"acme/in-euros": "EUR"}
+UNPRICED = {"acme/refused", "acme/stalls"}  # They run, and asking for their price is refused or never answered.
 ENDPOINT = "{owner:[^/]+}/{alias:[^/]+}{path:(?:/.*)?}"
 JOB = "{owner:[^/]+}/{alias:[^/]+}/requests/{id:[0-9a-f-]+}"
 RESULT = {
@@ -144,9 +146,13 @@ class Fal(Play):
 
     async def pricing(self, request: web.Request, received: Received) -> web.StreamResponse:
         asked = received.query.get("endpoint_id", "").split(",")
-        if unknown := [name for name in asked if name not in ENDPOINTS]:
+        if "acme/refused" in asked:
+            raise Refusal(self.refusal("forbidden", ""))
+        if "acme/stalls" in asked:
+            await self.floor.stopping.wait()
+        if unknown := [name for name in asked if name not in CURRENCIES]:
             raise self.fails(404, "not_found", f"Endpoint not found: {unknown[0]}")
-        rows = [{"endpoint_id": name, "unit_price": PRICE, "unit": "image", "currency": "USD"} for name in asked]
+        rows = [{"endpoint_id": name, "unit_price": PRICE, "unit": "image", "currency": CURRENCIES[name]} for name in asked]
         return await self.tell(request, {"prices": rows, "next_cursor": None, "has_more": False})
 
     # What it looks at
@@ -160,7 +166,7 @@ class Fal(Play):
 
     def check(self, request: web.Request, received: Received) -> None:
         endpoint = "{owner}/{alias}{path}".format(**request.match_info)
-        if endpoint not in ENDPOINTS:
+        if endpoint not in CURRENCIES.keys() | UNPRICED:
             raise self.fails(404, "not_found", f"Application '{endpoint}' not found")
         body = self.read_json(request, received)
         if not body.get("prompt") and not body.get("audio_url"):
