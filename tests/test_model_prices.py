@@ -39,7 +39,12 @@ def alices(alice: User, acme: Organization, client_of: SignIn) -> Client:
 
 
 def price(organization: Organization, **said: Any) -> ModelPrice:
-    usual = {"provider": "deepinfra", "model": "someone/new", "input_microusd": 500_000, "output_microusd": 2_000_000}
+    usual: dict[str, Any] = {
+        "provider": "deepinfra",
+        "model": "someone/new",
+        "input_microusd": 500_000,
+        "output_microusd": 2_000_000,
+    }
     return set_model_price(organization=organization, by=Actor.command("test"), **usual | said)
 
 
