@@ -14,6 +14,7 @@ from keys.actions import add_key, issue_client_key
 from keys.providers import Credential
 from orgs.actions import Actor
 from orgs.models import Organization, User
+from usage.actions import set_model_price
 
 pytestmark = pytest.mark.django_db
 
@@ -76,6 +77,8 @@ TABLE = {
     "client_key_revoke": (OWNERS, "302 404 403 302 404"),
     "usage": (MEMBERS, NO_GET),
     "usage_csv": (MEMBERS, NO_GET),
+    "model_prices": (OWNERS, "302 404 403 422 404"),
+    "model_price_remove": (NO_GET, "302 404 403 302 404"),
 }
 STAFF = "302 302 302 302 200"  # every address under /staff/ has one door; signing in there is the product's own page
 
@@ -90,7 +93,9 @@ def world(acme: Organization, globex: Organization, alice: User, charlie: User, 
         credential = Credential(secret={"api_key": "sk-proj-not-a-real-key-0000"}, public={}, hint="sk-…0000")
         fields: dict[str, Any] = {"organization": organization, "name": "Main", "by": by}
         provider_key = add_key(provider="openai", credential=credential, test=None, **fields)
-        return {"provider": provider_key.pk, "client": issue_client_key(**fields)[0].pk}
+        price: dict[str, Any] = {"provider": "openai", "model": "openai/gpt-99", "input_microusd": 1, "output_microusd": 1}
+        price_pk = set_model_price(organization=organization, by=by, **price).pk
+        return {"provider": provider_key.pk, "client": issue_client_key(**fields)[0].pk, "model": price_pk}
 
     return SimpleNamespace(acme=furnish(acme, alice), globex=furnish(globex, charlie))
 
@@ -116,7 +121,7 @@ ADDRESSES = dict(addresses(get_resolver()))
 
 def address(name: str, org_slug: str, keys: dict[str, uuid.UUID]) -> str:
     """The address with something real in each of its places."""
-    pk: Any = keys["client" if name.startswith("client_key") else "provider"] if name.startswith(("client", "provider")) else 1
+    pk: Any = keys.get(name.partition("_")[0], 1)
     values = {"org_slug": org_slug, "pk": pk, "provider": "openai", "token": "x", "uidb36": "1", "key": "x"}
     return reverse(name, kwargs={part: values[part] for part in ADDRESSES[name]})
 

@@ -27,6 +27,12 @@ def dollars(microusd: int) -> str:
     return f"${microusd / MICRO:.4f}" if microusd >= 100 else f"${microusd / MICRO:.6f}"
 
 
+def exact_dollars(microusd: int) -> str:
+    """Every figure of a price, at least to the cent."""
+    dollars, rest = divmod(microusd, MICRO)
+    return f"${dollars:,}.{f'{rest:06}'.rstrip('0'):0<2}"
+
+
 def percent(share: float) -> str:
     """One decimal; what is not nothing never reads as nothing."""
     if 0 < share < 0.0005:

@@ -21,11 +21,12 @@ from django.db import connection, transaction
 from msgspec.structs import astuple, replace
 
 from keys.models import ClientKey, ProviderKey
+from keys.overrides import spelled
 from keys.providers import PROVIDERS
 from orgs.models import Organization
 from usage import journal, latency, prices, sums
 from usage.journal import Finished
-from usage.models import DailyRollup, HourlyRollup, JournalSegment, Outcome, UsageEvent
+from usage.models import DailyRollup, HourlyRollup, JournalSegment, ModelPrice, Outcome, UsageEvent
 from usage.periods import zone
 
 TICK_SECONDS = 0.25
@@ -39,6 +40,8 @@ HOURLY_KEY = ("organization", "hour", "provider", "model", "outcome")
 TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
 MEASURES = ("requests", *TOKENS, "unpriced", "estimated", "estimated_cost_microusd", *latency.COLUMNS)
 SLOT = {name: place for place, name in enumerate(MEASURES)}
+
+type OwnPrices = dict[tuple[UUID, str, str], list[int]]  # by organization, provider and model: rates for input and output
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +175,7 @@ def book(attempts: Iterable[Finished]) -> int:
     """
     events = _new_events(attempts)
     zones = _zones({event.organization for event in events})
-    events = [event for event in events if event.organization in zones]
+    events = _with_own_prices([event for event in events if event.organization in zones])
     sums.insert(UsageEvent, Event.__struct_fields__, map(astuple, events))
     daily, hourly = _summed(events, zones)
     sums.add(DailyRollup, DAILY_KEY, MEASURES, daily)
@@ -256,6 +259,26 @@ def _cost(event: Event, reported: int | None) -> int | None:
         reported_cost_microusd=reported,
         at=event.started_at,
     )
+
+
+def _with_own_prices(events: Sequence[Event]) -> list[Event]:
+    """The events; those that nothing else prices cost what their organization says, if it says anything."""
+    own = _own_prices({event.organization for event in events if event.estimated_cost_microusd is None})
+    return [_with_own_price(event, own) if event.estimated_cost_microusd is None else event for event in events]
+
+
+def _own_prices(organizations: set[UUID]) -> OwnPrices:
+    rows = ModelPrice.objects.filter(organization__in=organizations)
+    fields = ("organization", "provider", "model", "input_microusd", "output_microusd")
+    return {(organization, provider, model): rates for organization, provider, model, *rates in rows.values_list(*fields)}
+
+
+def _with_own_price(event: Event, own: OwnPrices) -> Event:
+    price = own.get((event.organization, event.provider, spelled(event.model)))
+    if price is None:
+        return event
+    cost = prices.own_cost_microusd(*price, input_tokens=event.input_tokens, output_tokens=event.output_tokens)
+    return replace(event, estimated_cost_microusd=_count(cost))
 
 
 def _summed(events: Iterable[Event], zones: dict[UUID, ZoneInfo]) -> tuple[list[sums.Row], list[sums.Row]]:

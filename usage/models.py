@@ -1,9 +1,13 @@
-"""What happened: one UsageEvent for each attempt, and sums of them. Written only by usage/ingest.py."""
+"""What happened: one UsageEvent for each attempt, and sums of them, written only by usage/ingest.py. And own prices."""
+
+import uuid
 
 from django.db import models
 from django.utils import timezone
 
-from orgs.models import Organization
+from keys.providers import PROVIDERS, Provider
+from orgs.models import Organization, User
+from usage.figures import exact_dollars
 
 
 class Outcome(models.TextChoices):
@@ -135,6 +139,44 @@ class HourlyRollup(UsageRollup):
 
     def __str__(self) -> str:
         return f"{self.hour} {self.provider} {self.model} {self.outcome}"
+
+
+class ModelPriceQuerySet(models.QuerySet["ModelPrice"]):
+    def for_org(self, organization: Organization) -> "ModelPriceQuerySet":
+        return self.filter(organization=organization).order_by("provider", "model")
+
+
+class ModelPrice(models.Model):
+    """What an organization says a model costs. It counts where neither the provider nor a list gives a price."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="model_prices", db_index=False)
+    provider = models.CharField(max_length=20)
+    model = models.CharField(max_length=200, help_text="As programs ask for it, spelled like all slugs.")
+    input_microusd = models.BigIntegerField(help_text="Millionths of a dollar for a million tokens.")
+    output_microusd = models.BigIntegerField(help_text="Millionths of a dollar for a million tokens.")
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = ModelPriceQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization", "provider", "model"], name="one_price_per_model")]
+
+    def __str__(self) -> str:
+        return f"{self.model} at {self.row.label}"
+
+    @property
+    def row(self) -> Provider:
+        return PROVIDERS[self.provider]
+
+    @property
+    def input_dollars(self) -> str:
+        return exact_dollars(self.input_microusd)
+
+    @property
+    def output_dollars(self) -> str:
+        return exact_dollars(self.output_microusd)
 
 
 class JournalSegment(models.Model):

@@ -1,4 +1,7 @@
-"""What an attempt cost at list price, by the tables that genai-prices carries. Nothing is fetched; unknown stays unknown."""
+"""What an attempt cost: at list price, by the tables that genai-prices carries, or at the organization's own price.
+
+Nothing is fetched; unknown stays unknown.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -62,6 +65,13 @@ def cost_microusd(
         )
         cost = price.calc_price(usage)["total_price"] * MICRO
     return int(cost.quantize(Decimal(1), ROUND_HALF_UP)) if cost else None
+
+
+def own_cost_microusd(input_microusd: int, output_microusd: int, *, input_tokens: int, output_tokens: int) -> int | None:
+    """At an organization's own price for a million tokens, rounded half up. What was not counted in tokens stays unknown."""
+    if not input_tokens and not output_tokens:
+        return None
+    return (input_tokens * input_microusd + output_tokens * output_microusd + MICRO // 2) // MICRO
 
 
 def priced_name(provider: Provider, native_model: str, model: str) -> str:

@@ -16,13 +16,14 @@ ROWS_SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """One of the five numbers. `tone` is up or dn where the change is good or bad."""
+    """One of the five numbers. `tone` is up or dn where the change is good or bad; `unpriced`: an own price would help."""
 
     name: str
     value: str
     change: str
     words: str
     tone: str = ""
+    unpriced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def stats(report: Report) -> list[Stat]:
     return [
         _change("Requests", whole(now.requests), now.requests, before.requests, span),
         Stat("Tokens", short(now.tokens), "", _token_words(now)),
-        Stat("Estimated cost", _cost(now), "", _cost_words(now)),
+        Stat("Estimated cost", _cost(now), "", _cost_words(now), unpriced=bool(now.unpriced)),
         _errors(now, before),
         Stat(
             "Median latency", seconds(now.median), "", f"{seconds(now.p95)} at the 95th percentile" if now.p95 else "No answers"
