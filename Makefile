@@ -3,7 +3,7 @@
 .PHONY: help run test demo check lock bench requirements requirements-dev
 
 PYTHON := .venv/bin/python
-PURE := gateway keys/vault.py keys/json_source.py keys/addresses.py keys/credentials.py keys/catalog.py keys/overrides.py keys/routing.py \
+PURE := gateway keys/vault.py keys/json_source.py keys/addresses.py keys/credentials.py keys/catalog.py keys/overrides.py keys/routing.py keys/health.py keys/preferences.py keys/restrictions.py \
 	keys/client_keys.py keys/providers keys/egress.py usage/journal.py usage/latency.py usage/prices.py
 
 help: ## List these commands.

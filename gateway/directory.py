@@ -17,7 +17,7 @@ from django.db.models import Model
 from django.db.models.functions import Now
 from django.views.decorators.debug import sensitive_variables
 
-from keys import data_keys, vault
+from keys import data_keys, routes, vault
 from keys.models import ClientKey, DataKey, ModelOverride, ProviderKey, native_names
 from keys.providers import PROVIDERS, Credential, Provider
 from keys.routing import RouteKey
@@ -206,25 +206,9 @@ def tenant_of(
     return Tenant(
         id=str(organization),
         version=version,
-        routes=tuple(route_of(key, natives.get(key.provider, {})) for key in known),
+        routes=tuple(routes.route_of(key, natives) for key in known),
         stored={key.pk: stored(key) for key in known},
         data_keys=opened,
-    )
-
-
-def route_of(key: ProviderKey, overrides: Mapping[str, str]) -> RouteKey:
-    return RouteKey(
-        id=key.pk,
-        provider=key.provider,
-        name=key.name,
-        priority=key.priority,
-        tier=key.tier,
-        enabled=key.enabled,
-        tested=not key.needs_test,
-        discovered=frozenset(key.discovered_models),
-        deployments=tuple(key.public.get("deployments", ())),
-        region=str(key.public.get("region", "")),
-        overrides=overrides,
     )
 
 

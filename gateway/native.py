@@ -23,10 +23,11 @@ from gateway.speech import Reader, Request, Speech
 from gateway.spool import spool
 from gateway.upstream import Failure, Live, Reply, Sending, Upstream, check_encoding, error_body, failure_of
 from gateway.wires.values import Usage
+from keys import routing
 from keys.egress import Answer
-from keys.providers import Outbound, Shape, Wire, azure
+from keys.providers import Outbound, Shape, Wire
 from keys.providers.errors import ErrorClass
-from keys.routing import OFF, WAITS, Candidate, RouteKey, place
+from keys.routing import Candidate
 
 SCHEMES = {"fal": (*BEARER, "key"), "baseten": (*BEARER, "api-key"), "bedrock": (*BEARER, AWS)}
 """How a provider's own clients spell Authorization, where it is not Bearer."""
@@ -61,24 +62,17 @@ class Native:
         return read_request(exchange.method, target, file, form)
 
 
-def usable(tenant: Tenant, request: NativeRequest) -> list[Candidate]:
+def usable(tenant: Tenant, request: NativeRequest) -> Sequence[Candidate]:
     """The provider's keys in the order of the plan. Raises Refusal where there is none."""
     provider = request.target.provider
-    keys = [key for key in sorted(tenant.routes, key=place) if key.provider == provider.slug]
-    ready = [key for key in keys if key.enabled and key.tested]
-    if not ready:
-        reasons = "".join(f" {title(key)} {WAITS if key.enabled else OFF}." for key in keys[:5])
+    plan = routing.plan_native(tenant.routes, provider.slug, request.model)
+    if not plan.candidates:
+        reasons = "".join(f" {title(left.key)} {left.reason}." for left in plan.left_out if left.key.provider == provider.slug)
         message = (
             f"This organization has no key of {provider.label} that can be used.{reasons} An owner adds one in the dashboard."
         )
         raise Refusal(404, "no_provider_key", message)
-    found = [Candidate(key, request.model, deployment_of(key, request.model)) for key in ready]
-    return [candidate for candidate in found if candidate.deployment is not None] or found
-
-
-def deployment_of(key: RouteKey, model: str) -> int | None:
-    """Which entry of an Azure key has this deployment."""
-    return next((number for number, entry in enumerate(key.deployments) if azure.deployment_name(entry) == model), None)
+    return [candidate for candidate in plan.candidates if candidate.deployment is not None] or plan.candidates
 
 
 @dataclass(frozen=True)

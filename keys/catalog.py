@@ -154,7 +154,7 @@ def sells(provider: Provider) -> tuple[str | None, ...]:
     return (provider.author, CLAUDE) if provider.shape is Shape.VERTEX else (provider.author,)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=4096)
 def index(discovered: frozenset[str]) -> Mapping[str, str]:
     """Ids by the slug or bare name that means them. A dated release also answers to its name without the date."""
     known: dict[str, str] = {}

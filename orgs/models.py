@@ -68,6 +68,9 @@ class Organization(models.Model):
     name = models.CharField(max_length=60)
     slug = models.SlugField(max_length=40, unique=True)
     timezone = models.CharField(max_length=40, default="UTC")
+    is_platform = models.BooleanField(
+        "lends its keys", default=False, help_text="Its provider keys are the shared keys of organizations that allow them."
+    )
     routing_version = models.PositiveIntegerField(default=1, editable=False)
     routing_changed_at = models.DateTimeField(db_default=Now(), db_index=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -125,3 +128,22 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.actor_label}: {self.tag} {self.target_label}"
+
+
+class Notice(models.Model):
+    """Something the owners of an organization are told by e-mail, once. Sent by orgs/notices.py."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="notices")
+    tag = models.CharField(max_length=60, help_text="As in the audit: provider_key:failing.")
+    target_id = models.CharField(max_length=40, blank=True)
+    subject = models.CharField(max_length=200)
+    body = models.TextField()
+    path = models.CharField(max_length=200, help_text="Where to go, from the root of the dashboard.")
+    created_at = models.DateTimeField(default=timezone.now)
+    due_at = models.DateTimeField(default=timezone.now, null=True, db_index=True, help_text="Null once it is sent or given up.")
+    tries = models.PositiveSmallIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.tag}: {self.subject}"

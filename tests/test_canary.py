@@ -207,7 +207,7 @@ def fail(*args: Any, **kwargs: Any) -> Any:
 
 
 FAULTS = [
-    ("keys.actions.record", "save"),
+    ("keys.actions.writing.record", "save"),
     ("keys.vault._binding", "save"),
     ("keys.credentials.finish", "save"),
     ("keys.views.adding.wait_for_test", "test"),

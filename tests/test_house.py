@@ -14,7 +14,16 @@ from keys.providers import PROVIDERS
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("orgs", "keys", "usage", "gateway", "byok_site")  # each may import what stands to its left
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "migrations" not in path.parts)
-PURE = ("keys/routing.py", "keys/catalog.py", "keys/overrides.py", "keys/providers/", "gateway/wires/")
+PURE = (
+    "keys/routing.py",
+    "keys/health.py",
+    "keys/preferences.py",
+    "keys/restrictions.py",
+    "keys/catalog.py",
+    "keys/overrides.py",
+    "keys/providers/",
+    "gateway/wires/",
+)
 OUTSIDE = {"aiohttp", "httpx", "requests", "urllib.request", "http.client", "smtplib"}
 VAGUE = {"utils", "helpers", "common", "service", "services", "manager", "managers", "misc", "signals"}
 

@@ -15,6 +15,7 @@ class Outcome(models.TextChoices):
     ERROR = "error", "Failed"
     ABSORBED = "absorbed", "Failed, rescued by a later attempt"
     CANCELLED = "cancelled", "Cancelled by the client"
+    REFUSED = "refused", "Refused before any provider was asked"
 
 
 class Measures(models.Model):
@@ -51,6 +52,8 @@ class UsageEvent(Measures):
     error_class = models.CharField(max_length=30, blank=True)
     first_byte_ms = models.PositiveIntegerField(null=True)
     latency_ms = models.PositiveIntegerField(null=True)
+    mark = models.CharField(max_length=12, blank=True, help_text="Why a key was tried that was out: probe or last_resort.")
+    skipped = models.JSONField(default=list, help_text="On the first attempt: keys that were passed over, and why.")
     estimated = models.BooleanField(default=False, help_text="Tokens are our estimate: the attempt's end was never seen.")
     estimated_cost_microusd = models.BigIntegerField(null=True, help_text="Null where no price is known.")
 

@@ -17,6 +17,18 @@ AUTHORS = {
     "zai-org": "z-ai",
 }
 
+# Other names under which programs know our providers.
+HOSTS = {
+    "amazon-bedrock": "bedrock",
+    "aws-bedrock": "bedrock",
+    "fal-ai": "fal",
+    "gemini": "aistudio",
+    "google-ai-studio": "aistudio",
+    "google-vertex": "vertex",
+    "grok": "xai",
+    "x-ai": "xai",
+}
+
 CLAUDE = "anthropic"
 MINOR = re.compile(r"(?<=[0-9])-(?=[0-9]{1,2}(?![0-9]))")  # between the numbers of a version: 4-5, but not 4-20250514
 DATED = re.compile(r"(.+)[-@](?:20[0-9]{2}-[0-9]{2}-[0-9]{2}|20[0-9]{6}|[0-9]{4})")

@@ -1,0 +1,25 @@
+"""What an organization owns: keys, and how requests are routed over them. Secrets are sealed; see keys/vault.py."""
+
+from keys.models.choices import provider_choices
+from keys.models.client_keys import ClientKey, ClientKeyQuerySet
+from keys.models.data_keys import DataKey
+from keys.models.health import HealthMark
+from keys.models.overrides import ModelOverride, ModelOverrideQuerySet, native_names
+from keys.models.provider_keys import ProviderKey, ProviderKeyQuerySet, RetiredCredential
+from keys.models.routing import ProviderPreference, RoutingPreference
+
+__all__ = [
+    "ClientKey",
+    "ClientKeyQuerySet",
+    "DataKey",
+    "HealthMark",
+    "ModelOverride",
+    "ModelOverrideQuerySet",
+    "ProviderKey",
+    "ProviderKeyQuerySet",
+    "ProviderPreference",
+    "RetiredCredential",
+    "RoutingPreference",
+    "native_names",
+    "provider_choices",
+]
