@@ -25,7 +25,7 @@ from keys.overrides import spelled
 from keys.providers import PROVIDERS
 from orgs.models import Organization
 from usage import journal, latency, prices, sums
-from usage.journal import Finished
+from usage.journal import Finished, Skipped
 from usage.models import DailyRollup, HourlyRollup, JournalSegment, ModelPrice, Outcome, UsageEvent
 from usage.periods import zone
 
@@ -33,6 +33,8 @@ TICK_SECONDS = 0.25
 PATIENCE_SECONDS = 5.0  # the longest pause after a failure
 READ_BYTES = 2 * 1024 * 1024  # about 2,500 attempts
 BATCH = 2500
+MOST_SKIPPED = 100  # keys that an event tells of; the rest is more of the same
+MOST_TEXT = 300
 MOST = 10**12  # no count is believed beyond this, so that sums never overflow
 
 DAILY_KEY = ("organization", "day", "provider", "model", "client_key_id", "provider_key_id", "member_id", "outcome", "tier")
@@ -67,6 +69,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     error_class: str
     first_byte_ms: int | None
     latency_ms: int | None
+    mark: str
+    skipped: str
     input_tokens: int
     output_tokens: int
     cached_input_tokens: int
@@ -225,6 +229,8 @@ def _event(attempt: Finished) -> Event:
         error_class=_text(closed.error_class, 30),
         first_byte_ms=_count(closed.first_byte_ms, 2**31 - 1),
         latency_ms=_count(closed.latency_ms, 2**31 - 1),
+        mark=_text(opened.mark, 12),
+        skipped=_skipped(opened.skipped[:MOST_SKIPPED]),
         input_tokens=_count(closed.input_tokens),
         output_tokens=_count(closed.output_tokens),
         cached_input_tokens=_count(closed.cached_input_tokens),
@@ -232,6 +238,12 @@ def _event(attempt: Finished) -> Event:
         estimated=closed.estimated,
     )
     return replace(event, estimated_cost_microusd=_cost(event, _count(closed.reported_cost_microusd)))
+
+
+def _skipped(keys: Iterable[Skipped]) -> str:
+    """As JSON, the same for both databases."""
+    texts = [[_text(text, MOST_TEXT) for text in astuple(key)] for key in keys]
+    return msgspec.json.encode([Skipped(*each) for each in texts]).decode()
 
 
 def _text(value: str, length: int) -> str:

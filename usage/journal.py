@@ -12,6 +12,7 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -20,14 +21,28 @@ SUFFIX = ".journal"
 SEGMENT_BYTES = 8 * 1024 * 1024
 SPOOL_BYTES = 256 * 1024 * 1024  # of all writers together; about 200,000 attempts that the database has not taken yet
 SYNC_SECONDS = 1.0
+NO_KEY = str(uuid.UUID(int=0))  # stands for the provider key of a request that none was tried for
 
 
 class JournalError(Exception):
     """The journal takes no more records, so no attempt may start. Says why without naming paths."""
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known before an attempt is sent. Ids are UUID text, `started_at` is seconds since the epoch."""
+class Skipped(msgspec.Struct, frozen=True):
+    """A provider key that the plan left out. `why` is one of keys.routing.Why; `reason` continues a sentence after the name."""
+
+    key_id: str
+    name: str
+    provider: str
+    why: str
+    reason: str
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known before an attempt is sent. Ids are UUID text, `started_at` is seconds since the epoch.
+
+    mark: one of keys.routing.Mark. skipped: told with the first attempt of a request only.
+    """
 
     id: str
     request_id: str
@@ -44,6 +59,8 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     input_estimate: int
     output_estimate: int
+    mark: str = ""
+    skipped: tuple[Skipped, ...] = ()
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,13 +117,10 @@ class Journal:
     def open(self, opened: Opened) -> None:
         """Write down that an attempt starts. JournalError: it must not start."""
         with self._lock:
-            self._full = self._full and self._is_full()
-            if self._full:
-                raise JournalError("The usage journal is full: the database has not taken its records for too long.")
+            self._check_room()
             self._write(self._owed + _open_line(opened))
             self._open[opened.id] = opened
-            if self._size >= self._room:
-                self._rotate()
+            self._rotate()
 
     def close(self, *closed: Closed) -> None:
         """Write down how attempts ended, all at once. Never fails: what a full disk refuses is written with the next record."""
@@ -117,12 +131,55 @@ class Journal:
             except JournalError:
                 self._owed += lines
 
+    def refuse(
+        self,
+        *,
+        request_id: str,
+        organization_id: str,
+        client_key_id: str,
+        member_id: int | None,
+        model: str,
+        stream: bool,
+        error_class: str,
+        started_at: float,
+        skipped: tuple[Skipped, ...] = (),
+    ) -> None:
+        """Write down a request that no key was tried for. Never fails: where no record fits, this one is left out."""
+        opened = Opened(
+            id=request_id,
+            request_id=request_id,
+            organization_id=organization_id,
+            client_key_id=client_key_id,
+            member_id=member_id,
+            provider_key_id=NO_KEY,
+            provider="",
+            model=model,
+            native_model="",
+            tier="",
+            number=0,
+            stream=stream,
+            started_at=started_at,
+            input_estimate=0,
+            output_estimate=0,
+            skipped=skipped,
+        )
+        line = _close_line(opened, _unanswered(request_id, "refused", error_class))
+        with self._lock, suppress(JournalError):
+            self._check_room()
+            self._write(self._owed + line)
+            self._rotate()
+
     def stop(self) -> None:
         """Let go of the segment. What is still open becomes an orphan."""
         self._stopping.set()
         self._sync_thread.join()
         with self._lock:
             os.close(self._descriptor)
+
+    def _check_room(self) -> None:
+        self._full = self._full and self._is_full()
+        if self._full:
+            raise JournalError("The usage journal is full: the database has not taken its records for too long.")
 
     def _write(self, data: bytes) -> None:
         """All of `data` or JournalError. A line that was cut is ended before the next one, never overwritten."""
@@ -139,7 +196,9 @@ class Journal:
         self._owed = b""
 
     def _rotate(self) -> None:
-        """Go on in a new segment; stay in the old one if the disk has no room for it."""
+        """Go on in a new segment once this one is full; stay in it if the disk has no room for another."""
+        if self._size < self._room:
+            return
         finished = self._descriptor
         try:
             self._descriptor = self._next_segment()
@@ -258,15 +317,10 @@ def _decoded[T](data: bytes, mark: bytes, decode: Callable[[bytes], T]) -> Itera
 
 
 def _interrupted(opened: Opened) -> Finished:
-    closed = Closed(
-        id=opened.id,
-        outcome="error",
-        status=None,
-        error_class="interrupted",
-        first_byte_ms=None,
-        latency_ms=None,
-        input_tokens=opened.input_estimate,
-        output_tokens=opened.output_estimate,
-        estimated=True,
-    )
-    return Finished(opened, closed)
+    closed = _unanswered(opened.id, "error", "interrupted")
+    tokens = {"input_tokens": opened.input_estimate, "output_tokens": opened.output_estimate}
+    return Finished(opened, msgspec.structs.replace(closed, estimated=True, **tokens))
+
+
+def _unanswered(id: str, outcome: str, error_class: str) -> Closed:
+    return Closed(id=id, outcome=outcome, status=None, error_class=error_class, first_byte_ms=None, latency_ms=None)
