@@ -1,4 +1,7 @@
-"""One form for preferences of routing, wherever they are set. Which fields it has is said by who uses it."""
+"""One form for preferences of routing, wherever they are set. Which fields it has is said by who uses it.
+
+What is set for the organization or for a provider has switches beside them.
+"""
 
 import re
 from collections.abc import Collection
@@ -7,6 +10,8 @@ from typing import Any
 
 from django import forms
 
+from keys import preferences
+from keys.models import ProviderPreference, RoutingPreference
 from keys.preferences import FIELDS, LONGEST_SECONDS, NONE, SHORTEST_SECONDS, Move, Preferences
 from keys.providers import PROVIDERS
 from keys.providers.names import HOSTS
@@ -148,3 +153,47 @@ class PreferencesForm(forms.Form):
     @property
     def preferences(self) -> Preferences:
         return Preferences(**self.chosen)
+
+
+class FallbackForm(PreferencesForm):
+    """What happens when a key fails. `shared`: there are keys to share, or the organization lets them be used already."""
+
+    last = forms.ChoiceField(
+        label="When all your keys fail",
+        choices=(("error", "Return the error"), ("shared", "Use shared keys")),
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose what happens when all your keys fail."},
+    )
+    first = forms.ChoiceField(
+        label="What comes before shared keys",
+        choices=(("keys", "All your prioritized keys"), ("order", "Your prioritized keys of the same provider")),
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose which keys come before shared ones."},
+    )
+
+    def __init__(self, *args: Any, routing: RoutingPreference, shared: bool, **kwargs: Any) -> None:
+        initial = {"last": "error" if routing.own_keys_only else "shared", "first": "order" if routing.order_first else "keys"}
+        super().__init__(*args, kept=preferences.read(routing.preferences), fields=["move_on"], initial=initial, **kwargs)
+        if not shared:
+            del self.fields["last"], self.fields["first"]
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        if "last" not in self.fields:
+            return self.chosen
+        said = self.cleaned_data
+        return self.chosen | {"own_keys_only": said["last"] == "error", "order_first": said["first"] == "order"}
+
+
+class ProviderForm(PreferencesForm):
+    """What is decided of one provider."""
+
+    use_own_keys = forms.BooleanField(label="Use our keys", required=False)
+
+    def __init__(self, *args: Any, routing: ProviderPreference, **kwargs: Any) -> None:
+        kept, initial = preferences.read(routing.preferences), {"use_own_keys": routing.use_own_keys}
+        super().__init__(*args, kept=kept, fields=["timeout_seconds", "move_on"], initial=initial, **kwargs)
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        return self.chosen | {"use_own_keys": self.cleaned_data["use_own_keys"]}

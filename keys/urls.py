@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from keys.views import adding, client_keys, provider_keys
+from keys.views import adding, client_keys, provider_keys, routing_policy
 
 urlpatterns = [
     path("providers/", provider_keys.key_list, name="provider_key_list"),
@@ -17,4 +17,15 @@ urlpatterns = [
     path("client-keys/", client_keys.key_list, name="client_key_list"),
     path("client-keys/new/", client_keys.new, name="client_key_new"),
     path("client-keys/<uuid:pk>/revoke/", client_keys.revoke, name="client_key_revoke"),
+    path("routing/fallback/", routing_policy.set_fallback, name="routing_fallback"),
+    path("routing/own-keys/off/", routing_policy.own_keys_off, name="routing_own_keys_off"),
+    path("routing/own-keys/on/", routing_policy.own_keys_on, name="routing_own_keys_on"),
+    path("routing/pause/", routing_policy.pause, name="routing_pause"),
+    path("routing/preferences/", routing_policy.preferences_page, name="routing_preferences"),
+    path("routing/preferences/set/", routing_policy.set_preferences, name="routing_preferences_set"),
+    path("routing/resume/", routing_policy.resume, name="routing_resume"),
+    path("routing/<slug:provider>/", routing_policy.provider_page, name="provider_routing"),  # after all other routing/…/
+    path("routing/<slug:provider>/pause/", routing_policy.pause_provider, name="provider_routing_pause"),
+    path("routing/<slug:provider>/resume/", routing_policy.resume_provider, name="provider_routing_resume"),
+    path("routing/<slug:provider>/set/", routing_policy.set_provider, name="provider_routing_set"),
 ]
