@@ -9,14 +9,24 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from keys import actions, routes
-from keys.models import ProviderPreference, RoutingPreference
+from keys.models import ProviderKey, ProviderPreference, RoutingPreference
 from keys.preference_form import PreferencesForm
-from keys.preferences import ALL_MOVES, NONE, Move, Preferences
+from keys.preferences import NONE, Move, Preferences
+from keys.providers import Credential
+from keys.testing import TestResult, Verdict
 from orgs.actions import Actor
 from orgs.models import AuditEvent, Organization, User
 
 pytestmark = pytest.mark.django_db
 BY = Actor.command("test")
+PASSED = TestResult(verdict=Verdict.VALID, reason="", status=200, latency_ms=9, models=("gpt-4o",))
+PAGES: list[tuple[str, list[str], int]] = [
+    ("routing_own_keys_off", [], 7),
+    ("routing_pause", [], 6),
+    ("routing_preferences", [], 6),
+    ("provider_routing", ["openai"], 7),
+    ("provider_routing_pause", ["openai"], 6),
+]
 
 
 def told(organization: Organization) -> list[tuple[str, Any, Any]]:
@@ -149,3 +159,197 @@ def test_moves_are_left_to_others_or_decided_here() -> None:
     last = filled({"move_on": ["limited"]}, fields=["move_on"])
     assert all(form.is_valid() for form in (left, here, last))
     assert [form.preferences.move_on for form in (left, here, last)] == [None, frozenset(), frozenset({Move.LIMITED})]
+
+
+# The pages
+
+
+@pytest.fixture
+def alices(client_of: Callable[[User], Client], alice: User, acme: Organization) -> Client:
+    return client_of(alice)
+
+
+@pytest.fixture
+def bobs(client_of: Callable[[User], Client], bob: User, acme: Organization) -> Client:
+    return client_of(bob)
+
+
+def make_key(organization: Organization, name: str = "Production", provider: str = "openai") -> ProviderKey:
+    credential = Credential(secret={"api_key": f"sk-proj-{name}"}, public={}, hint="sk-…")
+    return actions.add_key(organization=organization, provider=provider, name=name, credential=credential, test=PASSED, by=BY)
+
+
+@pytest.fixture
+def shared_key(db: None) -> ProviderKey:
+    lender = Organization.objects.create(name="Operator", slug="operator", is_platform=True)
+    return make_key(lender, "Shared")
+
+
+def page(name: str, *args: Any) -> str:
+    return reverse(name, args=["acme", *args])
+
+
+def after(client: Client, address: str, data: dict[str, Any] | None = None) -> str:
+    """The page to which a good POST leads."""
+    answer = client.post(address, data or {}, follow=True)
+    assert answer.redirect_chain, answer.text
+    return answer.text
+
+
+def test_switching_our_keys_off_asks_first_and_says_what_happens(alices: Client, acme: Organization) -> None:
+    actions.issue_client_key(organization=acme, name="web-app", by=BY)
+    text = alices.get(page("routing_own_keys_off")).text
+    assert "Requests will stop using your keys. Shared keys are off, so every request will fail." in text
+    assert "Client key <b>web-app</b>, never used" in text
+    assert routes.of(acme).policy.use_own_keys
+    assert "Your keys are switched off." in after(alices, page("routing_own_keys_off"))
+    assert not routes.of(acme).policy.use_own_keys
+    assert "Your keys are switched on." in after(alices, page("routing_own_keys_on"))
+    assert routes.of(acme).policy.use_own_keys
+
+
+def test_with_shared_keys_it_says_that_requests_go_there(alices: Client, acme: Organization, shared_key: ProviderKey) -> None:
+    actions.set_routing(organization=acme, by=BY, own_keys_only=False)
+    assert "Shared keys are on, so requests go to them" in alices.get(page("routing_own_keys_off")).text
+
+
+def test_the_routing_page_has_the_switch_and_the_fallback_of_an_owner(alices: Client, bobs: Client, acme: Organization) -> None:
+    make_key(acme)
+    actions.pause_provider(organization=acme, provider="groq", by=BY)
+    text = alices.get(page("routing")).text
+    assert 'role="switch" aria-checked="true"' in text
+    assert "Pause requests" in text
+    assert "Save fallback" in text
+    assert page("provider_routing", "openai") in text
+    assert '<span class="tag bad">Paused</span>' in text
+    text = bobs.get(page("routing")).text
+    assert "Our keys are used." in text
+    assert "Try the next key after" in text
+    for word in ('role="switch"', "Pause requests", "Save fallback"):
+        assert word not in text
+
+
+def test_pausing_everything_asks_first_and_shows_until_resumed(alices: Client, acme: Organization) -> None:
+    make_key(acme)
+    assert "Pause every request of Acme?" in alices.get(page("routing_pause")).text
+    text = after(alices, page("routing_pause"))
+    assert "Acme is paused." in text
+    assert "Every request is refused." in text
+    assert "Resume requests" in text
+    assert routes.of(acme).policy.paused
+    text = after(alices, page("routing_resume"))
+    assert "Requests of Acme are served again within 2 seconds." in text
+    assert "Every request is refused." not in text
+    assert not routes.of(acme).policy.paused
+
+
+def test_pausing_a_provider_asks_first_and_shows_until_resumed(alices: Client, acme: Organization) -> None:
+    assert "Pause OpenAI?" in alices.get(page("provider_routing_pause", "openai")).text
+    assert "No request goes to OpenAI." in after(alices, page("provider_routing_pause", "openai"))
+    assert routes.of(acme).policy.providers["openai"].paused
+    assert "Requests go to OpenAI again" in after(alices, page("provider_routing_resume", "openai"))
+    assert not routes.of(acme).policy.providers["openai"].paused
+
+
+def test_an_owner_chooses_which_failures_move_on(alices: Client, acme: Organization) -> None:
+    assert "Fallback is saved." in after(alices, page("routing_fallback"), {"move_on": ["limited", "trouble"]})
+    assert routes.of(acme).policy.preferences.move_on == {Move.LIMITED, Move.TROUBLE}
+    after(alices, page("routing_fallback"), {"move_on": [*Move]})
+    assert routes.of(acme).policy.preferences == NONE
+
+
+def test_shared_keys_are_a_choice_only_where_somebody_shares_some(
+    alices: Client, acme: Organization, shared_key: ProviderKey
+) -> None:
+    text = alices.get(page("routing")).text
+    assert "Use shared keys" in text
+    after(alices, page("routing_fallback"), {"move_on": [*Move], "last": "shared", "first": "order"})
+    policy = routes.of(acme).policy
+    assert (policy.own_keys_only, policy.order_first) == (False, True)
+    shared_key.delete()
+    assert "Use shared keys" in alices.get(page("routing")).text  # it can be taken back
+    after(alices, page("routing_fallback"), {"move_on": [*Move], "last": "error", "first": "keys"})
+    assert routes.of(acme).policy == routes.policy_of(None, [])
+    assert "Use shared keys" not in alices.get(page("routing")).text
+    after(alices, page("routing_fallback"), {"move_on": [*Move], "last": "shared", "first": "order"})
+    assert routes.of(acme).policy.own_keys_only
+
+
+def test_a_fallback_without_a_choice_is_refused_and_kept(alices: Client, acme: Organization, shared_key: ProviderKey) -> None:
+    answer = alices.post(page("routing_fallback"), {"move_on": ["limited"], "first": "keys"})
+    assert answer.status_code == 422
+    assert "Choose what happens when all your keys fail." in answer.text
+    assert '<input type="checkbox" name="move_on" value="limited" id="id_move_on_0" checked>' in answer.text
+    assert told(acme) == []
+
+
+def test_an_owner_sets_preferences_of_the_organization(alices: Client, acme: Organization) -> None:
+    actions.set_routing(organization=acme, by=BY, move_on=frozenset({Move.LIMITED}))
+    said = {"order": "groq, openai", "only": "", "ignore": "fal", "allow_fallbacks": "no", "timeout_seconds": "20"}
+    text = after(alices, page("routing_preferences_set"), said)
+    assert "Preferences are saved." in text
+    assert 'value="groq, openai"' in text
+    assert routes.of(acme).policy.preferences == Preferences(
+        order=("groq", "openai"),
+        ignore=("fal",),
+        allow_fallbacks=False,
+        timeout_seconds=20,
+        move_on=frozenset({Move.LIMITED}),
+    )
+
+
+def test_preferences_with_a_mistake_are_kept_in_the_form(alices: Client, acme: Organization) -> None:
+    answer = alices.post(page("routing_preferences_set"), {"order": "opnai", "timeout_seconds": "20"})
+    assert answer.status_code == 422
+    assert "<title>Error: Routing preferences" in answer.text
+    assert "“opnai” is not a provider. Did you mean openai?" in answer.text
+    assert 'value="opnai"' in answer.text
+    assert 'value="20"' in answer.text
+    assert told(acme) == []
+
+
+def test_an_owner_decides_about_one_provider(alices: Client, acme: Organization) -> None:
+    make_key(acme, "Batch")
+    assert "Batch" in alices.get(page("provider_routing", "openai")).text
+    said = {"timeout_seconds": "9", "decides_moves": "here", "move_on": ["trouble"]}
+    assert "Routing of OpenAI is saved." in after(alices, page("provider_routing_set", "openai"), said)
+    of_openai = routes.of(acme).policy.providers["openai"]
+    assert not of_openai.use_own_keys
+    assert of_openai.preferences == Preferences(timeout_seconds=9, move_on=frozenset({Move.TROUBLE}))
+    after(alices, page("provider_routing_set", "openai"), {"use_own_keys": "on", "decides_moves": "", "move_on": ["trouble"]})
+    of_openai = routes.of(acme).policy.providers["openai"]
+    assert (of_openai.use_own_keys, of_openai.preferences) == (True, NONE)
+
+
+def test_a_provider_with_a_mistake_is_kept_and_an_unknown_one_is_missing(alices: Client, acme: Organization) -> None:
+    answer = alices.post(page("provider_routing_set", "openai"), {"timeout_seconds": "601"})
+    assert answer.status_code == 422
+    assert "from 1 to 600, or nothing." in answer.text
+    assert 'value="601"' in answer.text
+    for name in ("provider_routing", "provider_routing_pause"):
+        assert alices.get(page(name, "nowhere")).status_code == 404
+    for name in ("provider_routing_set", "provider_routing_pause", "provider_routing_resume"):
+        assert alices.post(page(name, "nowhere")).status_code == 404
+
+
+def test_a_member_reads_preferences_and_cannot_save_them(bobs: Client, acme: Organization) -> None:
+    actions.set_routing(organization=acme, by=BY, order=("groq",))
+    actions.set_provider_routing(organization=acme, provider="openai", by=BY, timeout_seconds=9)
+    for address, value in ((page("routing_preferences"), "groq"), (page("provider_routing", "openai"), "9")):
+        text = bobs.get(address).text
+        assert f'value="{value}"' in text
+        assert "disabled" in text
+        assert "Save" not in text
+        assert "Pause OpenAI" not in text
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_pages_take_the_same_queries_however_many_keys_there_are(
+    count: int, alices: Client, acme: Organization, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(count):
+        make_key(acme, f"Key {number}")
+        actions.issue_client_key(organization=acme, name=f"app {number}", by=BY)
+    for name, args, queries in PAGES:
+        with django_assert_num_queries(queries):
+            assert alices.get(page(name, *args)).status_code == 200

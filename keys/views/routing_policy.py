@@ -200,7 +200,7 @@ def uses_shared(routing: RoutingPreference) -> bool:
 
 def callers(organization: Organization) -> dict[str, Any]:
     """Who would notice."""
-    return {"client_keys": ClientKey.objects.for_org(organization).live().filter(paused_at=None)}
+    return {"client_keys": list(ClientKey.objects.for_org(organization).live().filter(paused_at=None))}
 
 
 def providers_of(organization: Organization) -> list[tuple[Provider, ProviderPreference | None]]:
