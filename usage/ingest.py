@@ -1,7 +1,8 @@
 """Moves the journal into the database, exactly once.
 
-How far a segment has been read, the events, both rollups and the times of last use move in one transaction. What a crash
-repeats is recognized by the attempt's id. A segment is deleted once its writer has let go of it and all of it is booked.
+How far a segment has been read, the events, both rollups, marks of health and times of last use move in one transaction.
+What a crash repeats is recognized by the attempt's id. A segment is deleted once its writer has let go of it and all of it
+is booked.
 """
 
 import fcntl
@@ -20,11 +21,11 @@ import msgspec
 from django.db import connection, transaction
 from msgspec.structs import astuple, replace
 
-from keys.models import ClientKey, ProviderKey
+from keys.models import ClientKey, HealthMark, ProviderKey
 from keys.overrides import spelled
 from keys.providers import PROVIDERS
 from orgs.models import Organization
-from usage import journal, latency, prices, sums
+from usage import journal, latency, marks, prices, sums
 from usage.journal import Finished, Skipped
 from usage.models import DailyRollup, HourlyRollup, JournalSegment, ModelPrice, Outcome, UsageEvent
 from usage.periods import zone
@@ -172,7 +173,7 @@ def _advance(path: Path) -> int | None:
 
 @transaction.atomic
 def book(attempts: Iterable[Finished]) -> int:
-    """Write events, both rollups and times of last use; attempts that are booked already count for nothing.
+    """Write events, both rollups, marks of health and times of last use; attempts that are booked already count for nothing.
 
     Attempts of an organization that is gone are dropped. Returns how many were new. Two calls that book the same
     attempt at the same moment end with an IntegrityError in one of them; nothing of that one is kept.
@@ -184,6 +185,7 @@ def book(attempts: Iterable[Finished]) -> int:
     daily, hourly = _summed(events, zones)
     sums.add(DailyRollup, DAILY_KEY, MEASURES, daily)
     sums.add(HourlyRollup, HOURLY_KEY, MEASURES, hourly)
+    sums.add(HealthMark, marks.KEY, marks.KINDS, marks.rows(events, _present(events)))
     sums.raise_to(ClientKey, "last_used_at", _latest(events, "client_key_id"))
     sums.raise_to(ProviderKey, "last_used_at", _latest(events, "provider_key_id"))
     return len(events)
@@ -205,6 +207,12 @@ def _new_events(attempts: Iterable[Finished]) -> list[Event]:
 def _zones(organizations: set[UUID]) -> dict[UUID, ZoneInfo]:
     rows = Organization.objects.filter(id__in=organizations).values_list("id", "timezone")
     return {organization: zone(name) for organization, name in rows}
+
+
+def _present(events: Iterable[Event]) -> set[UUID]:
+    """Provider keys that can be marked."""
+    keys = {event.provider_key_id for event in events}
+    return set(ProviderKey.objects.filter(id__in=keys).values_list("id", flat=True))
 
 
 def _event(attempt: Finished) -> Event:

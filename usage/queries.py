@@ -15,7 +15,7 @@ HOURLY = {"provider", "model"}  # what hourly figures are kept by
 MEASURES = ("requests", "tokens", "cost", "errors")
 SORTS = ("requests", "in", "out", "errors", "latency", "cost")
 SORTED_BY = {"requests": "requests", "tokens": "in", "cost": "cost", "errors": "errors"}  # unless the URL says otherwise
-NOBODY = UUID(int=0)
+NOBODY = UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, slots=True)

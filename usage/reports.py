@@ -15,14 +15,15 @@ from django.db.models import Case, F, Max, Sum, Value, When
 from keys.models import ClientKey, ProviderKey
 from keys.providers import PROVIDERS
 from orgs.models import Organization
-from usage import latency
+from usage import journal, latency
 from usage.ingest import MEASURES
 from usage.models import DailyRollup, HourlyRollup, Outcome, UsageEvent, UsageRollup
 from usage.periods import Period
 from usage.queries import COLUMNS, Query
 
 SERIES = 7  # in a chart; where there are more, the last stands for the rest
-OTHER = ""
+OTHER = "\0"  # no item can be called so
+NO_KEY = UUID(journal.NO_KEY)
 MODELS_OFFERED = 50
 
 type Item = str | UUID
@@ -30,7 +31,10 @@ type Item = str | UUID
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over some rollups. An attempt that a later one rescued is `absorbed` and no request; it may have cost something."""
+    """Sums over some rollups. An attempt that a later one rescued is `absorbed` and no request; it may have cost something.
+
+    A request that was refused before any provider was asked is an error.
+    """
 
     requests: int = 0
     errors: int = 0
@@ -59,7 +63,7 @@ class Totals:
             self.absorbed += attempts
             return self
         self.requests += attempts
-        self.errors += attempts if outcome == Outcome.ERROR else 0
+        self.errors += attempts if outcome in (Outcome.ERROR, Outcome.REFUSED) else 0
         self.cancelled += attempts if outcome == Outcome.CANCELLED else 0
         if outcome == Outcome.OK:
             self.latencies = [one + more for one, more in zip(self.latencies, latencies, strict=True)]
@@ -113,10 +117,12 @@ class Names:
 
     def of(self, by: str, item: Item) -> str:
         if by == "provider":
-            return PROVIDERS[item].label if item in PROVIDERS else str(item)
+            return PROVIDERS[item].label if item in PROVIDERS else str(item) or "No provider"
+        if by == "key" and item in self.keys:
+            slug, name = self.keys[item]
+            return f"{self.of('provider', slug)} {name}"
         if by == "key":
-            slug, name = self.keys.get(item, ("", "Deleted key"))
-            return f"{self.of('provider', slug)} {name}".strip()
+            return "No key" if item == NO_KEY else "Deleted key"
         return self.clients.get(item, "Deleted key") if by == "client" else str(item)
 
     def provider_of(self, by: str, item: Item) -> str:
@@ -223,7 +229,7 @@ def _buckets(rows: models.QuerySet[UsageRollup], query: Query, series: list[Item
     item = Case(When(**{f"{column}__in": [each for each in series if each != OTHER]}, then=F(column)), default=Value(None))
     cells: defaultdict[tuple[date, Item], Totals] = defaultdict(Totals)
     for bucket, name, outcome, *sums in _summed(rows.annotate(item=item), when, "item", "outcome"):
-        cells[bucket, name or OTHER].count(outcome, sums)
+        cells[bucket, OTHER if name is None else name].count(outcome, sums)
     return [(bucket, [measure(cells[bucket, name]) for name in series]) for bucket in query.period.buckets()]
 
 

@@ -205,7 +205,7 @@ def _item_row(report: Report, item: Item, totals: Totals) -> Row:
     by = report.query.by
     series = report.series.index(item) + 1 if item in report.series else 7
     row = _row(report.names.of(by, item), totals, share=_share(report, totals), series=series)
-    url = report.query.link(**{by: str(item)})
+    url = report.query.link(**{by: str(item)}) if item else ""
     return replace(row, url=url, tile=tile_of(report, by, item), worse=_is_worse(totals, report.total))
 
 
