@@ -156,7 +156,10 @@ class PreferencesForm(forms.Form):
 
 
 class FallbackForm(PreferencesForm):
-    """What happens when a key fails. `shared`: there are keys to share, or the organization lets them be used already."""
+    """What happens when a key fails. `shared`: there are keys to share, or the organization lets them be used already.
+
+    What goes first means something only where shared keys are used.
+    """
 
     last = forms.ChoiceField(
         label="When all your keys fail",
@@ -165,10 +168,10 @@ class FallbackForm(PreferencesForm):
         error_messages={"required": "Choose what happens when all your keys fail."},
     )
     first = forms.ChoiceField(
-        label="What comes before shared keys",
-        choices=(("keys", "All your prioritized keys"), ("order", "Your prioritized keys of the same provider")),
+        label="What goes first",
+        choices=(("keys", "Your keys"), ("order", "The order of providers")),
         widget=forms.RadioSelect,
-        error_messages={"required": "Choose which keys come before shared ones."},
+        error_messages={"required": "Choose whether your keys or the order of providers goes first."},
     )
 
     def __init__(self, *args: Any, routing: RoutingPreference, shared: bool, **kwargs: Any) -> None:
@@ -181,8 +184,8 @@ class FallbackForm(PreferencesForm):
     def changes(self) -> dict[str, Any]:
         if "last" not in self.fields:
             return self.chosen
-        said = self.cleaned_data
-        return self.chosen | {"own_keys_only": said["last"] == "error", "order_first": said["first"] == "order"}
+        shared = self.cleaned_data["last"] == "shared"
+        return self.chosen | {"own_keys_only": not shared, "order_first": shared and self.cleaned_data["first"] == "order"}
 
 
 class ProviderForm(PreferencesForm):
