@@ -14,13 +14,18 @@ from usage.journal import Closed, Finished, Opened
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
+def id_given(at: datetime) -> UUID:
+    """An id as the gateway gives it to a request at that time."""
+    return uuid7(nanoseconds=int(at.timestamp()) * 10**9)
+
+
 def attempt(
     organization: Organization, *, at: datetime = NOON, key: UUID | None = None, client: UUID | None = None, **facts: Any
 ) -> Finished:
     """One attempt that ended well, unless `facts` (fields of Opened or Closed) say otherwise."""
     id = facts.pop("id", None) or str(uuid7())
     opened = {
-        "request_id": str(uuid7()),
+        "request_id": str(id_given(at)),
         "organization_id": str(organization.id),
         "client_key_id": str(client or UUID(int=1)),
         "member_id": None,
@@ -34,6 +39,8 @@ def attempt(
         "started_at": at.timestamp(),
         "input_estimate": 50,
         "output_estimate": 500,
+        "mark": "",
+        "skipped": (),
     }
     closed = {
         "outcome": "ok",

@@ -2,10 +2,12 @@
 
 from django.urls import path
 
-from usage import views, views_prices
+from usage import views, views_prices, views_requests
 
 urlpatterns = [
     path("", views.overview, name="overview"),
+    path("requests/", views_requests.find, name="request_find"),
+    path("requests/<uuid:request_id>/", views_requests.request_page, name="request_page"),
     path("usage/", views.usage, name="usage"),
     path("usage/prices/", views_prices.model_prices, name="model_prices"),
     path("usage/prices/<uuid:pk>/remove/", views_prices.remove, name="model_price_remove"),
