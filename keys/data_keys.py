@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
 
 from keys import vault
-from keys.models import DataKey, ProviderKey
+from keys.models import DataKey, ProviderKey, RetiredCredential
 from keys.providers import Credential
 from keys.vault import Context, DataKeys, KeyRing, VaultError
 from orgs.models import Organization
@@ -84,15 +84,26 @@ _opened = Opened()
 
 @sensitive_variables()
 def seal_credential(key: ProviderKey, credential: Credential, data_keys: DataKeys) -> bytes:
-    """Seals the public parts too: whoever can only write to the database cannot send the secret to another address."""
-    payload = canonical({"secret": dict(credential.secret), "public": dict(credential.public)})
-    return vault.seal(data_keys, place_of(key), payload, suite=settings.VAULT_SUITE)
+    return sealed(data_keys, place_of(key), credential)
 
 
 @sensitive_variables()
 def open_credential(key: ProviderKey, data_keys: DataKeys) -> Credential:
     """Raises VaultError."""
     return unsealed(data_keys, place_of(key), key.sealed, key.hint)
+
+
+@sensitive_variables()
+def open_retired(retired: RetiredCredential, data_keys: DataKeys) -> Credential:
+    """Raises VaultError."""
+    return unsealed(data_keys, place_before(retired), retired.sealed, retired.hint)
+
+
+@sensitive_variables()
+def sealed(data_keys: DataKeys, place: Context, credential: Credential) -> bytes:
+    """Seals the public parts too: whoever can only write to the database cannot send the secret to another address."""
+    payload = canonical({"secret": dict(credential.secret), "public": dict(credential.public)})
+    return vault.seal(data_keys, place, payload, suite=settings.VAULT_SUITE)
 
 
 @sensitive_variables()
@@ -116,6 +127,11 @@ def fingerprint(provider: str, credential: Credential, data_keys: DataKeys) -> s
 
 def place_of(key: ProviderKey) -> Context:
     return Context(organization_id=key.organization_id, secret_id=key.pk, field="credential", version=key.secret_version)
+
+
+def place_before(retired: RetiredCredential) -> Context:
+    """Where its key had it, so that it opens there and in no other version of the key."""
+    return replace(place_of(retired.key), version=retired.secret_version)
 
 
 def canonical(secret: Mapping[str, Any]) -> bytes:

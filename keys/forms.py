@@ -96,16 +96,25 @@ def name_field(example: str) -> forms.CharField:
 
 
 class KeyForm(forms.Form):
-    """A name and a credential. `kept` says that the browser still holds what was typed."""
+    """A name and a credential. `kept` says that the browser still holds what was typed.
+
+    replaces: the public parts of the credential that this one replaces. Then there is no name to give.
+    """
 
     name = name_field("Production")
     tab: ClassVar[str] = ""
     main: ClassVar[str]  # the field of the secret, and of a problem that names no other
     example: ClassVar[str] = ""  # template of what "Insert example" puts into the editor
 
-    def __init__(self, *args: Any, provider: Provider, kept: bool = False, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, *args: Any, provider: Provider, kept: bool = False, replaces: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, initial=replaces, **kwargs)
         self.fields |= {name: option(name) for name in provider.options}
+        if replaces is not None:
+            del self.fields["name"]
+            for name in set(provider.options) & replaces.keys():  # what is stored, never what was sent
+                self.fields[name].widget.attrs["value"] = replaces[name]
         self.provider, self.kept = provider, kept
         self.credential: Credential | None = None
         self.warnings: tuple[str, ...] = ()
@@ -285,6 +294,10 @@ class OverridesForm(forms.Form):
         marks = {problem.line: problem.label for problem in self.problems}
         count = max(OVERRIDES_LINES, str(self["overrides"].value() or "").count("\n") + 1)
         return [marks.get(line, "") for line in range(1, count + 1)]
+
+
+class RenameForm(forms.Form):
+    name = name_field("Production")
 
 
 class TypedNameForm(forms.Form):

@@ -5,16 +5,17 @@ and started again, and what is already as it should be is left alone.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Buffer, Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Max, Model, QuerySet
 from django.views.decorators.debug import sensitive_variables
 
 from keys import data_keys, vault
-from keys.models import ClientKey, DataKey, ProviderKey
-from keys.vault import VaultError
+from keys.models import ClientKey, DataKey, ProviderKey, RetiredCredential
+from keys.vault import DataKeys, VaultError
 from orgs.models import Organization
 
 BATCH = 500
@@ -36,6 +37,7 @@ class Visit:
 def verify() -> Iterator[Visit]:
     yield from visit(DataKey.objects.all(), open_data_key)
     yield from visit(sealed_keys(), open_provider_key)
+    yield from visit(retired_credentials(), open_retired)
     yield from visit(ClientKey.objects.live().prefetch_related("organization__data_keys"), open_pepper)
 
 
@@ -45,8 +47,9 @@ def rewrap() -> Iterator[Visit]:
 
 
 def reseal(organizations: QuerySet[Organization]) -> Iterator[Visit]:
-    """Every credential comes under the newest data key and the suite of VAULT_SUITE."""
+    """Every credential, retired ones too, comes under the newest data key and the suite of VAULT_SUITE."""
     yield from visit(sealed_keys().filter(organization__in=organizations), reseal_key)
+    yield from visit(retired_credentials().filter(key__organization__in=organizations), reseal_retired)
 
 
 def add_data_keys(organizations: QuerySet[Organization]) -> int:
@@ -66,14 +69,19 @@ def sealed_keys() -> QuerySet[ProviderKey]:
     return ProviderKey.objects.exclude(sealed=b"").prefetch_related("organization__data_keys")
 
 
+def retired_credentials() -> QuerySet[RetiredCredential]:
+    return RetiredCredential.objects.select_related("key__organization").prefetch_related("key__organization__data_keys")
+
+
 def wrapped_by() -> Counter[str]:
     """How many data keys each key of the ring wraps."""
     return Counter(DataKey.objects.values_list("kek_id", flat=True))
 
 
-def sealed_with() -> Counter[tuple[int, int]]:
-    """How many credentials there are by suite and data key version, as far as they say."""
-    return Counter(vault.sealed_with(key.sealed) for key in in_batches(sealed_keys()))
+def sealed_with(rows: QuerySet[Any] | None = None) -> Counter[tuple[int, int]]:
+    """How many credentials there are by suite and data key version, as far as they say. Of all keys, unless told which."""
+    rows = sealed_keys() if rows is None else rows
+    return Counter(vault.sealed_with(row.sealed) for row in in_batches(rows))
 
 
 def visit[M: Model](rows: QuerySet[M], act: Callable[[M], object]) -> Iterator[Visit]:
@@ -103,6 +111,10 @@ def open_provider_key(key: ProviderKey) -> None:
     data_keys.open_credential(key, data_keys.unwrap(key.organization.data_keys.all()))
 
 
+def open_retired(retired: RetiredCredential) -> None:
+    data_keys.open_retired(retired, data_keys.unwrap(retired.key.organization.data_keys.all()))
+
+
 def open_pepper(key: ClientKey) -> None:
     if key.pepper_version not in data_keys.unwrap(key.organization.data_keys.all()):
         raise VaultError
@@ -120,7 +132,21 @@ def rewrap_row(row: DataKey) -> int:
 def reseal_key(key: ProviderKey) -> int:
     opened = data_keys.unwrap(key.organization.data_keys.all())
     credential = data_keys.open_credential(key, opened)
-    if vault.sealed_with(key.sealed) == (settings.VAULT_SUITE, max(opened)):
+    if is_newest(key.sealed, opened):
         return 0
     sealed = data_keys.seal_credential(key, credential, opened)
     return ProviderKey.objects.filter(pk=key.pk, sealed=key.sealed).update(sealed=sealed)
+
+
+@sensitive_variables()
+def reseal_retired(retired: RetiredCredential) -> int:
+    opened = data_keys.unwrap(retired.key.organization.data_keys.all())
+    credential = data_keys.open_retired(retired, opened)
+    if is_newest(retired.sealed, opened):
+        return 0
+    sealed = data_keys.sealed(opened, data_keys.place_before(retired), credential)
+    return RetiredCredential.objects.filter(pk=retired.pk, sealed=retired.sealed).update(sealed=sealed)
+
+
+def is_newest(sealed: Buffer, opened: DataKeys) -> bool:
+    return vault.sealed_with(sealed) == (settings.VAULT_SUITE, max(opened))

@@ -1,4 +1,5 @@
 import uuid
+from datetime import datetime
 
 from django.db import models
 from django.db.models import Q
@@ -95,6 +96,16 @@ class ProviderKey(models.Model):
         return PROVIDERS[self.provider]
 
 
+class RetiredCredentialQuerySet(models.QuerySet["RetiredCredential"]):
+    def restorable(self, now: datetime) -> "RetiredCredentialQuerySet":
+        """The one that was replaced last comes first."""
+        return self.filter(destroy_at__gt=now).order_by("-secret_version")
+
+    def due(self, now: datetime) -> "RetiredCredentialQuerySet":
+        """Those whose time is over."""
+        return self.filter(destroy_at__lte=now).order_by("destroy_at")
+
+
 class RetiredCredential(models.Model):
     """What a key held before its credential was replaced. It can be restored until `destroy_at`, when the row is deleted."""
 
@@ -107,6 +118,8 @@ class RetiredCredential(models.Model):
     discovered_models = models.JSONField(default=list)
     retired_at = models.DateTimeField()
     destroy_at = models.DateTimeField(db_index=True)
+
+    objects = RetiredCredentialQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["key", "secret_version"], name="one_retired_credential_per_version")]

@@ -1,6 +1,8 @@
 """Choosing a provider and adding a key for it."""
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -18,7 +20,7 @@ from keys.entries import Problem
 from keys.forms import FORMS, KeyForm, mode_of
 from keys.models import ProviderKey
 from keys.pace import too_many_tests, wait_for_test
-from keys.providers import PROVIDERS
+from keys.providers import PROVIDERS, Credential, Provider
 from keys.testing import TestResult, Verdict, test_credential
 from orgs.access import org_view
 from orgs.actions import Actor
@@ -56,12 +58,13 @@ def add(request: HttpRequest, organization: Organization, provider: str) -> Http
     return render(request, template, context, status=422 if form.is_bound else 200)
 
 
-def form_of(request: HttpRequest, provider: str) -> KeyForm:
+def form_of(request: HttpRequest, provider: str, replaces: Mapping[str, Any] | None = None) -> KeyForm:
     row = PROVIDERS[provider]
     form_class = FORMS[row.shape][mode_of(row, request.GET.get("mode", ""))]
     posted = request.method == "POST"
     files: MultiValueDict | None = request.FILES if posted else None
-    return form_class(request.POST if posted else None, files, provider=row, kept=bool(request.htmx))
+    data = request.POST if posted else None
+    return form_class(data, files, provider=row, kept=bool(request.htmx), replaces=replaces)
 
 
 @sensitive_variables()
@@ -70,7 +73,7 @@ def test_and_save(request: HttpRequest, organization: Organization, form: KeyFor
     assert form.credential
     result = None
     if request.POST.get("do") != "save":
-        result = paced_test(organization, form)
+        result = paced_test(organization, form.provider, form.credential)
         if result.verdict not in GOOD:
             return result
     try:
@@ -90,11 +93,10 @@ def test_and_save(request: HttpRequest, organization: Organization, form: KeyFor
 
 
 @sensitive_variables()
-def paced_test(organization: Organization, form: KeyForm) -> TestResult:
-    assert form.credential
+def paced_test(organization: Organization, provider: Provider, credential: Credential) -> TestResult:
     if seconds := wait_for_test(organization):
         return TestResult(verdict=Verdict.UNKNOWN, reason=too_many_tests(seconds), status=None, latency_ms=0, models=())
-    return test_credential(form.provider, form.credential)
+    return test_credential(provider, credential)
 
 
 def announce(request: HttpRequest, key: ProviderKey, result: TestResult | None, warnings: tuple[str, ...]) -> None:
@@ -105,6 +107,10 @@ def announce(request: HttpRequest, key: ProviderKey, result: TestResult | None, 
         messages.success(request, f"{result.reason} “{key.name}” is saved and is now last in the order.")
     else:
         messages.success(request, f"“{key.name}” passed its test and is now last in the order.")
+    warn(request, key, warnings)
+
+
+def warn(request: HttpRequest, key: ProviderKey, warnings: tuple[str, ...]) -> None:
     for warning in warnings:
         messages.warning(request, warning)
     if twin := ProviderKey.objects.same_secret(key).first():
