@@ -13,6 +13,7 @@ from typing import Self
 import msgspec
 
 from gateway import listing
+from gateway.attempts import Ledger
 from gateway.directory import Directory
 from gateway.errors import Refusal
 from gateway.exchange import ClientGone, Exchange, Receive, Scope, Send
@@ -75,7 +76,7 @@ class Gateway:
     ) -> Self:
         upstream = Upstream(egress, Signer(egress, overrides), overrides, first_byte_seconds)
         own = NativeUpstream(egress, upstream.signer, overrides, first_byte_seconds, public_url, Costs(egress, overrides))
-        proxy = Proxy(directory, journal, upstream, most_body_bytes, journal_folder)
+        proxy = Proxy(directory, Ledger(journal, directory.board), upstream, most_body_bytes, journal_folder)
         return cls(directory, proxy, Native(replace(proxy, upstream=own)), journal_folder)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

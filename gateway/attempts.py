@@ -1,30 +1,52 @@
-"""The attempts of one request, written to the journal before and after each."""
+"""The attempts of one request: which key is tried next, what came of each, and what the journal and the others are told."""
 
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import uuid_utils
 
-from gateway.directory import Caller
 from gateway.exchange import milliseconds_since
+from gateway.health import HealthBoard
+from gateway.snapshot import Caller
 from gateway.speech import Request
 from gateway.upstream import Failure
 from gateway.wires.values import Usage
-from keys.routing import Candidate
-from usage.journal import Closed, Journal, Opened
+from keys.preferences import moves_on
+from keys.providers.errors import ErrorClass
+from keys.routing import PLATFORM, Candidate, LeftOut, Mark, Patience, Plan, RouteKey, Why
+from usage.journal import Closed, Journal, Opened, Skipped
 
 MOST_ATTEMPTS = 3
+MOST_SKIPPED = 20  # that are told of one request
 BYTES_PER_TOKEN = 4
+FEWEST_RETRIES = 3
+RETRIED_SHARE = 5  # of what runs, one in so many may be a retry
+BEING_TRIED = "is being tried by another request"
+TROUBLED = "is with a provider in trouble, and enough requests are being sent there again"
+
+
+@dataclass(slots=True)
+class RetryBudget:
+    """Of this process: how many requests run, and how many of them ask a provider again that was in trouble."""
+
+    running: int = 0
+    retrying: int = 0
+
+    @property
+    def is_spent(self) -> bool:
+        return self.retrying >= max(FEWEST_RETRIES, self.running // RETRIED_SHARE)
 
 
 class Attempt:
     """One candidate that is tried. `outcome` stays open until the walk's end is known."""
 
-    __slots__ = ("_began", "candidate", "failure", "first_byte_ms", "id", "latency_ms", "status")
+    __slots__ = ("_began", "candidate", "failure", "first_byte_ms", "id", "latency_ms", "secret_version", "status")
 
-    def __init__(self, candidate: Candidate) -> None:
+    def __init__(self, candidate: Candidate, secret_version: int) -> None:
         self.id = str(uuid_utils.uuid7())
         self.candidate = candidate
+        self.secret_version = secret_version
         self._began = time.perf_counter()
         self.failure: Failure | None = None
         self.first_byte_ms: int | None = None
@@ -61,27 +83,93 @@ class Attempt:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What all walks of a process write to."""
+
+    journal: Journal
+    board: HealthBoard
+    budget: RetryBudget = field(default_factory=RetryBudget)
+
+
 class Walk:
     """From candidate to candidate until one answers. Whoever walks calls `finish` or `give_up`; `abandon` is for all else."""
 
-    __slots__ = ("_caller", "_journal", "_request", "_request_id", "_unsettled", "attempts", "current", "failed")
+    __slots__ = (
+        "_caller",
+        "_ledger",
+        "_plan",
+        "_request",
+        "_request_id",
+        "_retrying",
+        "_unsettled",
+        "attempts",
+        "current",
+        "failed",
+        "skipped",
+    )
 
-    def __init__(self, journal: Journal, caller: Caller, request: Request, request_id: str) -> None:
-        self._journal = journal
+    def __init__(self, ledger: Ledger, caller: Caller, request: Request, request_id: str, plan: Plan) -> None:
+        self._ledger = ledger
         self._caller = caller
         self._request = request
         self._request_id = request_id
+        self._plan = plan
         self._unsettled: list[Attempt] = []
+        self._retrying = False
         self.failed: list[Attempt] = []
+        self.skipped = [left for left in plan.left_out if left.why is not Why.MODEL]
         self.current: Attempt | None = None
         self.attempts = 0
+        ledger.budget.running += 1
 
-    def begin(self, candidate: Candidate) -> Attempt:
+    def patience(self, candidate: Candidate) -> Patience:
+        return self._plan.patience.get(candidate.key.provider, Patience())
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Those to be tried, one after the other, for as long as what failed lets another one be tried."""
+        for candidate in self._plan.candidates:
+            if self.attempts >= MOST_ATTEMPTS or not self._goes_on:
+                return
+            if reason := self._passes_over(candidate):
+                self.skipped.append(LeftOut(candidate.key, Why.HEALTH, reason))
+            else:
+                yield candidate
+
+    @property
+    def _goes_on(self) -> bool:
+        if not self.failed:
+            return True
+        last = self.failed[-1]
+        assert last.failure is not None
+        return last.failure.moves_on and moves_on(last.failure.error_class, self.patience(last.candidate).move_on)
+
+    def _passes_over(self, candidate: Candidate) -> str:
+        """Why not this one, as things have become since the plan was made."""
+        if candidate.key.provider in self._in_trouble and self._ledger.budget.is_spent:
+            return TROUBLED
+        if candidate.mark is Mark.LAST_RESORT or self._ledger.board.claim(candidate.key.id):
+            return ""
+        return BEING_TRIED
+
+    @property
+    def _in_trouble(self) -> set[str]:
+        """Providers that this request has met in trouble."""
+        return {
+            attempt.candidate.key.provider
+            for attempt in self.failed
+            if attempt.failure and attempt.failure.error_class is ErrorClass.TROUBLE
+        }
+
+    def begin(self, candidate: Candidate, secret_version: int) -> Attempt:
         """Raises JournalError: then the attempt must not be sent."""
-        attempt = Attempt(candidate)
-        self._journal.open(self._opened(attempt))
+        attempt = Attempt(candidate, secret_version)
+        self._ledger.journal.open(self._opened(attempt))
         self.attempts += 1
         self.current = attempt
+        if candidate.key.provider in self._in_trouble:
+            self._retrying = True
+            self._ledger.budget.retrying += 1
         return attempt
 
     def _opened(self, attempt: Attempt) -> Opened:
@@ -102,6 +190,8 @@ class Walk:
             started_at=time.time(),
             input_estimate=self.input_estimate,
             output_estimate=request.max_tokens,
+            mark=str(attempt.candidate.mark),
+            skipped=told(self.skipped),
         )
 
     @property
@@ -110,16 +200,45 @@ class Walk:
 
     def fail(self, failure: Failure) -> None:
         """The current attempt failed; whether that was rescued shows later."""
-        assert self.current is not None
-        self.current.fails(failure)
-        self.failed.append(self.current)
-        self._unsettled.append(self.current)
+        attempt = self.current
+        assert attempt is not None
+        attempt.fails(failure)
+        self._note(attempt, failure)
+        self._end_retry()
+        self.failed.append(attempt)
+        self._unsettled.append(attempt)
         self.current = None
+
+    def answer(self, status: int) -> None:
+        """The provider answers, so the key works."""
+        assert self.current is not None
+        self.current.answers(status)
+        self._note(self.current, None)
+
+    def _note(self, attempt: Attempt, failure: Failure | None) -> None:
+        board, key, probe = self._ledger.board, attempt.candidate.key.id, attempt.candidate.mark is not Mark.NONE
+        if failure is None:
+            board.note(key, attempt.secret_version, None, probe=probe)
+            return
+        board.note(
+            key,
+            attempt.secret_version,
+            failure.error_class,
+            retry_after=failure.retry_after,
+            definite=failure.definite,
+            probe=probe,
+            error=failure.for_owners(),
+        )
+
+    def _end_retry(self) -> None:
+        if self._retrying:
+            self._retrying = False
+            self._ledger.budget.retrying -= 1
 
     def rescue(self) -> None:
         """A later attempt answers, so what failed before was absorbed."""
         if self._unsettled:
-            self._journal.close(*self._close_failed("absorbed"))
+            self._ledger.journal.close(*self._close_failed("absorbed"))
 
     def finish(
         self, usage: Usage | None, *, outcome: str = "ok", error_class: str = "", events: int = 0, cut: bool = False
@@ -132,23 +251,61 @@ class Walk:
             return
         attempt, self.current = self.current, None
         attempt.ends()
+        self._end_retry()
+        if error_class == ErrorClass.TROUBLE:
+            self._ledger.board.note(attempt.candidate.key.id, attempt.secret_version, ErrorClass.TROUBLE)
         rescued = "absorbed" if outcome == "ok" else "error"
         told = usage if usage and usage.plausible else None
         counted = told or Usage(input_tokens=self.input_estimate, output_tokens=events)
         if cut:
             counted = replace(counted, output_tokens=max(counted.output_tokens, events))
         last = attempt.closed(outcome, error_class, counted, estimated=cut or told is None)
-        self._journal.close(*self._close_failed(rescued), last)
+        self._ledger.journal.close(*self._close_failed(rescued), last)
 
     def give_up(self) -> None:
         """No candidate answered."""
         if self._unsettled:
-            self._journal.close(*self._close_failed("error"))
+            self._ledger.journal.close(*self._close_failed("error"))
 
     def abandon(self, outcome: str) -> None:
-        """What is still open ends here, as when the client left."""
+        """What is still open ends here, as when the client left. Called once for each walk."""
         self.finish(None, outcome=outcome)
         self.give_up()
+        self._ledger.budget.running -= 1
+
+    def refuse(self, code: str) -> None:
+        """No key could be tried. That is written down too, with the reasons."""
+        self._ledger.journal.refuse(
+            request_id=self._request_id,
+            organization_id=self._caller.tenant.id,
+            client_key_id=self._caller.id,
+            member_id=self._caller.member_id,
+            model=self._request.model,
+            stream=self._request.stream,
+            error_class=code,
+            started_at=time.time(),
+            skipped=told(self.skipped),
+        )
+
+    def trace(self) -> dict[str, str]:
+        """The headers that tell the program what happened so far."""
+        key = self.current.candidate.key if self.current else None
+        passed = [f"{left.key.name} skipped ({left.reason})" for left in self.skipped[:MOST_SKIPPED]]
+        failed = [
+            f"{attempt.candidate.key.name} {error_class(attempt)} {attempt.status or ''}".strip() for attempt in self.failed
+        ]
+        return {
+            **({"x-keyhold-key": key.name} if key else {}),
+            "x-keyhold-attempts": str(self.attempts),
+            "x-keyhold-fallback": self._fallback(key) if key else "none",
+            "x-keyhold-walk": "; ".join([*passed, *failed, *([f"{key.name} tried"] if key else [])]),
+        }
+
+    def _fallback(self, key: RouteKey) -> str:
+        if key.tier == PLATFORM:
+            return PLATFORM
+        better = [left for left in self.skipped if left.why is Why.HEALTH and left.key.place < key.place]
+        return "byok" if better or key is not self._plan.candidates[0].key else "none"
 
     def _close_failed(self, outcome: str) -> list[Closed]:
         failed, self._unsettled = self._unsettled, []
@@ -157,3 +314,10 @@ class Walk:
 
 def error_class(attempt: Attempt) -> str:
     return "" if attempt.failure is None else str(attempt.failure.error_class)
+
+
+def told(skipped: list[LeftOut]) -> tuple[Skipped, ...]:
+    return tuple(
+        Skipped(key_id=str(left.key.id), name=left.key.name, provider=left.key.provider, why=str(left.why), reason=left.reason)
+        for left in skipped[:MOST_SKIPPED]
+    )

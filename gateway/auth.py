@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 
 from django.views.decorators.debug import sensitive_variables
 
-from gateway.directory import Caller, Snapshot
 from gateway.errors import unauthorized
+from gateway.snapshot import Caller, Snapshot
 from keys import client_keys
 
 AWS = "aws4-hmac-sha256"

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.directory import Tenant
 from gateway.errors import Refusal
+from gateway.snapshot import Tenant
 from keys import catalog
 from keys.providers import PROVIDERS
 

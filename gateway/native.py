@@ -9,25 +9,27 @@ from typing import Any
 import msgspec
 
 from gateway.auth import AWS, BEARER
-from gateway.directory import Tenant
 from gateway.errors import Refusal, scrub
 from gateway.exchange import Exchange
 from gateway.fal import Costs
 from gateway.headers import native_back, native_on
+from gateway.health import HealthBoard
 from gateway.operations.native import NativeRequest, Target, read_provider, read_request, read_target
 from gateway.operations.native_answers import BACK_HERE, JSON, Readdressed, reader_of, relayed_type
 from gateway.operations.uploads import Form
 from gateway.proxy import Proxy, admit
-from gateway.refusals import title
+from gateway.refusals import no_native_key, title
+from gateway.snapshot import Caller, Tenant
 from gateway.speech import Reader, Request, Speech
 from gateway.spool import spool
 from gateway.upstream import Failure, Live, Reply, Sending, Upstream, check_encoding, error_body, failure_of
 from gateway.wires.values import Usage
 from keys import routing
 from keys.egress import Answer
+from keys.health import WELL, Standing
 from keys.providers import Outbound, Shape, Wire
 from keys.providers.errors import ErrorClass
-from keys.routing import Candidate
+from keys.routing import Candidate, Mark, Plan
 
 SCHEMES = {"fal": (*BEARER, "key"), "baseten": (*BEARER, "api-key"), "bedrock": (*BEARER, AWS)}
 """How a provider's own clients spell Authorization, where it is not Bearer."""
@@ -48,8 +50,9 @@ class Native:
         target = read_target(target, exchange.scope["raw_path"], exchange.scope["query_string"])
         async with AsyncExitStack() as stack:
             request = await self._read(exchange, target, stack)
-            candidates = usable(caller.tenant, request)
-            await self.proxy.send(exchange, caller, request, candidates, native_on(exchange.headers, target.provider.slug))
+            plan = planned(caller, request, self.proxy.directory.board)
+            headers = native_on(exchange.headers, target.provider.slug)
+            await self.proxy.send(exchange, caller, request, plan, headers, lambda: no_native_key(target.provider, plan))
 
     async def _read(self, exchange: Exchange, target: Target, stack: AsyncExitStack) -> NativeRequest:
         """JSON is read whole, and so is what must be signed; everything else goes through a file."""
@@ -62,17 +65,24 @@ class Native:
         return read_request(exchange.method, target, file, form)
 
 
-def usable(tenant: Tenant, request: NativeRequest) -> Sequence[Candidate]:
-    """The provider's keys in the order of the plan. Raises Refusal where there is none."""
-    provider = request.target.provider
-    plan = routing.plan_native(tenant.routes, provider.slug, request.model)
-    if not plan.candidates:
-        reasons = "".join(f" {title(left.key)} {left.reason}." for left in plan.left_out if left.key.provider == provider.slug)
-        message = (
-            f"This organization has no key of {provider.label} that can be used.{reasons} An owner adds one in the dashboard."
-        )
-        raise Refusal(404, "no_provider_key", message)
-    return [candidate for candidate in plan.candidates if candidate.deployment is not None] or plan.candidates
+def planned(caller: Caller, request: NativeRequest, board: HealthBoard) -> Plan:
+    """The provider's keys in their order. On Azure those that have the deployment go alone."""
+    now = board.clock()
+    health = board.health if request.makes else {}
+    slug, policy = request.target.provider.slug, caller.tenant.policy
+    plan = routing.plan_native(
+        caller.tenant.routes, slug, request.model, asking=caller.asking, policy=policy, health=health, now=now
+    )
+    having = [candidate for candidate in plan.candidates if candidate.deployment is not None] or plan.candidates
+    if not request.makes:
+        having = [in_any_health(candidate, board, now) for candidate in having]
+    return replace(plan, candidates=tuple(having))
+
+
+def in_any_health(candidate: Candidate, board: HealthBoard, now: float) -> Candidate:
+    """What a key has made, no other has: it is asked for that even while it is out."""
+    well = board.health.get(candidate.key.id, WELL).standing(now) is Standing.READY
+    return candidate if well else candidate._replace(mark=Mark.LAST_RESORT)
 
 
 @dataclass(frozen=True)
@@ -87,11 +97,17 @@ class NativeUpstream(Upstream):
         return await request.speech(provider, Wire.NATIVE, candidate.native_model, self._fetch)
 
     async def send(
-        self, tenant: Tenant, candidate: Candidate, request: Request, speech: Speech, headers: Mapping[str, str]
+        self,
+        tenant: Tenant,
+        candidate: Candidate,
+        request: Request,
+        speech: Speech,
+        headers: Mapping[str, str],
+        seconds: float | None = None,
     ) -> Reply:
         """Raises Failure. Who has made something that took too long may have been heard: nobody else is asked for it."""
         try:
-            reply = await super().send(tenant, candidate, request, speech, headers)
+            reply = await super().send(tenant, candidate, request, speech, headers, seconds)
         except Failure as failure:
             if failure.timed_out and native(request).makes and not native(request).dialect:
                 failure.moves_on = False

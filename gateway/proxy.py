@@ -1,17 +1,19 @@
 """A request with a model in it: from the client's bytes to the provider's and back."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from gateway.attempts import BYTES_PER_TOKEN, MOST_ATTEMPTS, Attempt, Walk
+from gateway.attempts import BYTES_PER_TOKEN, Ledger, Walk
 from gateway.auth import BEARER, authenticate
-from gateway.directory import Caller, Directory
+from gateway.directory import Directory
 from gateway.errors import Refusal, unavailable
 from gateway.exchange import ClientGone, Exchange
 from gateway.headers import passed_on
 from gateway.operations.uploads import Form
 from gateway.refusals import no_candidate, refusal_of
+from gateway.snapshot import Caller, Tenant
 from gateway.speech import Reader, Request
 from gateway.spool import spool
 from gateway.sse import EventTooLong
@@ -19,8 +21,8 @@ from gateway.upstream import Failure, Live, Upstream, Whole
 from keys import routing
 from keys.egress import EgressError
 from keys.providers.errors import ErrorClass
-from keys.routing import Candidate
-from usage.journal import Journal, JournalError
+from keys.routing import Candidate, Plan
+from usage.journal import JournalError
 
 BROKEN_OFF = Refusal(502, "stream_broken", "The provider broke off in the middle of its answer. What came so far is incomplete.")
 
@@ -28,13 +30,23 @@ BROKEN_OFF = Refusal(502, "stream_broken", "The provider broke off in the middle
 def admit(directory: Directory, exchange: Exchange, schemes: Collection[str] = BEARER) -> Caller:
     """Who calls, with a key in one of these schemes of Authorization.
 
-    Raises Refusal: 401, or 503 while the directory knows nothing that can be trusted.
+    Raises Refusal: 401, 403 for what an owner paused, or 503 while the directory knows nothing that can be trusted.
     """
     snapshot = directory.snapshot
     if snapshot is None:
         raise unavailable("not_ready", "The gateway cannot read its keys at the moment. Try again in a few seconds.")
     exchange.trace = {"x-keyhold-attempts": "0", "x-keyhold-fallback": "none"}
-    return authenticate(snapshot, exchange.headers, schemes)
+    caller = authenticate(snapshot, exchange.headers, schemes)
+    if caller.tenant.policy.paused:
+        raise stopped("organization_paused", "This organization is paused, so its requests go nowhere. An owner can resume it.")
+    if caller.paused:
+        raise stopped("client_key_paused", "This client key is paused. An owner of the organization can resume it.")
+    return caller
+
+
+def stopped(code: str, message: str) -> Refusal:
+    """On purpose, so trying again is of no use."""
+    return Refusal(403, code, message, headers={"x-should-retry": "false"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +54,7 @@ class Proxy:
     """The parts that a request passes through, in this order."""
 
     directory: Directory
-    journal: Journal
+    ledger: Ledger
     upstream: Upstream
     most_body_bytes: int
     spool_folder: Path
@@ -61,26 +73,32 @@ class Proxy:
             await self._plan(exchange, caller, form.request(operation))
 
     async def _plan(self, exchange: Exchange, caller: Caller, request: Request) -> None:
-        plan = routing.plan(caller.tenant.routes, request.model, operation=request.operation)
-        if not plan.candidates:
-            raise no_candidate(request.model, caller.tenant, plan.left_out)
+        asking, tenant = replace(caller.asking, of_request=request.wishes), caller.tenant
+        shared = self.directory.shared_with(tenant)
+        board = self.directory.board
+        ask = partial(
+            routing.plan, model=request.model, operation=request.operation, asking=asking, health=board.health, now=board.clock()
+        )
+        plan = ask(tenant.routes, policy=tenant.policy, shared=shared)
+        lent = bool(plan.closed_by and shared and not plan.candidates and ask(shared).candidates)
         headers = passed_on(exchange.headers, stream=request.stream)
-        await self.send(exchange, caller, request, plan.candidates, headers)
+        await self.send(exchange, caller, request, plan, headers, lambda: no_candidate(request.model, tenant, plan, lent=lent))
 
     async def send(
         self,
         exchange: Exchange,
         caller: Caller,
         request: Request,
-        candidates: Sequence[Candidate],
+        plan: Plan,
         headers: Mapping[str, str],
+        nobody: Callable[[], Refusal],
     ) -> None:
-        """To one candidate after another until one answers. Raises Refusal."""
-        walk = Walk(self.journal, caller, request, exchange.request_id)
+        """To one candidate after another until one answers. nobody: what is told where no key can be tried. Raises Refusal."""
+        walk = Walk(self.ledger, caller, request, exchange.request_id, plan)
         unfinished = "error"
         try:
             async with exchange.until_client_leaves():
-                await self._walk(walk, candidates, exchange, caller, request, headers)
+                await self._walk(walk, exchange, caller.tenant, request, headers, nobody)
         except ClientGone:
             unfinished = "cancelled"
             raise
@@ -90,47 +108,49 @@ class Proxy:
     async def _walk(
         self,
         walk: Walk,
-        candidates: Sequence[Candidate],
         exchange: Exchange,
-        caller: Caller,
+        tenant: Tenant,
         request: Request,
         headers: Mapping[str, str],
+        nobody: Callable[[], Refusal],
     ) -> None:
         unfit: Refusal | None = None
-        for candidate in candidates[:MOST_ATTEMPTS]:
+        for candidate in walk.candidates():
+            holder = self.directory.holder(candidate.key, tenant)
             try:
-                speech = await self.upstream.speech(caller.tenant, candidate, request)
+                speech = await self.upstream.speech(holder, candidate, request)
             except Refusal as refusal:  # this provider cannot honor the request; the next one may
                 unfit = unfit or refusal
                 continue
-            attempt = begin(walk, candidate, exchange, candidates[0])
+            begin(walk, candidate, holder)
+            exchange.trace = walk.trace()
             try:
-                reply = await self.upstream.send(caller.tenant, candidate, request, speech, headers)
+                seconds = walk.patience(candidate).timeout_seconds
+                reply = await self.upstream.send(holder, candidate, request, speech, headers, seconds)
             except Failure as failure:
                 walk.fail(failure)
-                if not failure.moves_on:
-                    break
             else:
-                attempt.answers(reply.status)
+                walk.answer(reply.status)
                 await relay(reply, walk, exchange, request)
                 return
         walk.give_up()
-        raise refusal_of(walk.failed) if walk.failed or unfit is None else unfit
+        exchange.trace |= walk.trace()
+        if walk.failed:
+            raise refusal_of(walk.failed)
+        if unfit:
+            raise unfit
+        told = nobody()
+        walk.refuse(told.code)
+        raise told
 
 
-def begin(walk: Walk, candidate: Candidate, exchange: Exchange, first: Candidate) -> Attempt:
+def begin(walk: Walk, candidate: Candidate, holder: Tenant) -> None:
     try:
-        attempt = walk.begin(candidate)
+        walk.begin(candidate, holder.stored[candidate.key.id].context.version)
     except JournalError:
         raise unavailable(
             "journal_unavailable", "The gateway cannot record usage, so it sends nothing. Try again later."
         ) from None
-    exchange.trace = {
-        "x-keyhold-key": candidate.key.name,
-        "x-keyhold-attempts": str(walk.attempts),
-        "x-keyhold-fallback": "none" if candidate.key.id == first.key.id else "byok",
-    }
-    return attempt
 
 
 async def relay(reply: Whole | Live, walk: Walk, exchange: Exchange, request: Request) -> None:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway.attempts import Attempt
-from gateway.directory import Tenant
 from gateway.errors import Refusal
 from gateway.listing import reachable
+from gateway.snapshot import Tenant
 from gateway.upstream import Failure
 from keys import catalog
-from keys.providers import PROVIDERS
+from keys.providers import PROVIDERS, Provider
 from keys.providers.errors import ErrorClass
-from keys.routing import LeftOut, RouteKey
+from keys.routing import LeftOut, Plan, RouteKey, Why
 
 MOST_NAMED = 5
 
@@ -34,6 +34,15 @@ TOLD = {
 }
 TIMEOUT = Told(504, "provider_timeout", TRY_AGAIN)
 UNKNOWN_MODEL = Told(404, "model_not_found", "GET /v1/models lists the names that can be reached.")
+NO_RETRY = {"x-should-retry": "false"}
+CLOSED = {
+    Why.HEALTH: Told(503, "no_working_key", f"{AN_OWNER} replace or test the key."),
+    Why.PAUSED: Told(403, "provider_paused", f"{AN_OWNER} resume the provider."),
+    Why.POLICY: Told(403, "own_keys_off", f"{AN_OWNER} switch the use of own keys on, on the routing page."),
+    Why.RESTRICTED: Told(403, "key_restricted", f"{AN_OWNER} widen the key's limits."),
+    Why.PREFERENCE: Told(404, "no_allowed_provider", "Change the preferences that leave these providers out."),
+}
+"""Why keys that have the model are not used: what is told, the most telling reason first."""
 MAY_PASS = frozenset({ErrorClass.LIMITED, ErrorClass.TROUBLE})
 
 
@@ -80,15 +89,39 @@ def headers_of(failure: Failure) -> dict[str, str]:
     return {**kept, "x-should-retry": "false"}
 
 
-def no_candidate(model: str, tenant: Tenant, left_out: Sequence[LeftOut]) -> Refusal:
-    """Says for each key why it cannot serve the model, and which names come near."""
-    if not left_out:
+def no_candidate(model: str, tenant: Tenant, plan: Plan, *, lent: bool) -> Refusal:
+    """Says for each key why it cannot serve the model. lent: the operator's shared keys could, if the policy let them."""
+    if not plan.left_out and not lent:
         message = "This organization has no provider key yet. An owner adds one in the dashboard, under Provider keys."
         return Refusal(404, "no_provider_key", message, param="model")
+    reasons = " ".join(f"{title(left.key)} {left.reason}." for left in worth_telling(plan))
+    if lent:
+        code, message = "own_keys_only", f"No key of this organization can serve the model {model} now. {plan.closed_by}"
+        return Refusal(403, code, f"{message} {reasons}".strip(), headers=NO_RETRY)
+    for why in CLOSED:
+        if any(left.why is why for left in plan.left_out):
+            told = CLOSED[why]
+            return Refusal(
+                told.status, told.code, f"No key may serve the model {model}. {reasons} {told.advice}", headers=NO_RETRY
+            )
     near = catalog.nearest(model, list(reachable(tenant)))
     names = f" Did you mean {', '.join(near)}?" if near else ""
-    reasons = " ".join(f"{title(left.key)} {left.reason}." for left in left_out[:MOST_NAMED])
     return Refusal(404, "model_not_found", f"No key can serve the model {model}.{names} {reasons}", param="model")
+
+
+def no_native_key(provider: Provider, plan: Plan) -> Refusal:
+    found = [left for left in plan.left_out if left.key.provider == provider.slug]
+    reasons = "".join(f" {title(left.key)} {left.reason}." for left in found[:MOST_NAMED])
+    told = next((CLOSED[why] for why in CLOSED if any(left.why is why for left in found)), None)
+    message = f"This organization has no key of {provider.label} that can be used.{reasons}"
+    if told:
+        return Refusal(told.status, told.code, f"{message} {told.advice}", headers=NO_RETRY)
+    return Refusal(404, "no_provider_key", f"{message} An owner adds one in the dashboard.")
+
+
+def worth_telling(plan: Plan) -> Sequence[LeftOut]:
+    """What keeps a key from a model that it has goes before what keys simply lack."""
+    return sorted(plan.left_out, key=lambda left: left.why is Why.MODEL)[:MOST_NAMED]
 
 
 def title(key: RouteKey) -> str:

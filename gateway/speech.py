@@ -6,6 +6,7 @@ from typing import Protocol
 
 from gateway.errors import Refusal
 from gateway.wires.values import Media, Usage
+from keys.preferences import Preferences
 from keys.providers import Provider, Wire
 
 EVENT_STREAM = "text/event-stream"
@@ -66,6 +67,10 @@ class Request(Protocol):
     def size(self) -> int: ...
     @property
     def max_tokens(self) -> int: ...
+    @property
+    def wishes(self) -> Preferences:
+        """What it says of routing. Raises Refusal that names the field."""
+        ...
 
     async def speech(self, provider: Provider, wire: Wire, native_model: str, fetch: Fetch) -> Speech:
         """Raises Refusal for what the provider cannot honor."""

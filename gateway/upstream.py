@@ -6,18 +6,18 @@ from dataclasses import dataclass, field, replace
 
 from django.views.decorators.debug import sensitive_variables
 
-from gateway.directory import Tenant
 from gateway.errors import Refusal, scrub, word
 from gateway.exchange import EVENTS, JSON
 from gateway.headers import passed_back
 from gateway.media import fetch
+from gateway.snapshot import Tenant
 from gateway.speech import Reader, Request, Speech
 from gateway.sse import EventTooLong
 from gateway.wires import openai
 from gateway.wires.values import BrokenAnswer, Media, Usage
 from keys.egress import Answer, Egress, EgressError, Patience
 from keys.providers import Credential, Outbound, Provider
-from keys.providers.errors import ErrorClass, classify, moves_on
+from keys.providers.errors import ErrorClass, classify, definite, moves_on, retry_after
 from keys.providers.paths import path_of, wire_of
 from keys.providers.requests import outbound
 from keys.routing import Candidate
@@ -26,6 +26,9 @@ from keys.vault import VaultError
 
 ERROR_BYTES = 256 * 1024
 SECRET_LENGTH = 8
+OWNERS_WORDS = 300
+ABOUT_ACCOUNT = frozenset({ErrorClass.REFUSED, ErrorClass.OUT_OF_MONEY, ErrorClass.LIMITED})
+AGAINST_KEY = ABOUT_ACCOUNT | {ErrorClass.TROUBLE}
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "x-amz-security-token")
 
 
@@ -46,6 +49,8 @@ class Failure(Exception):
         unknown_model: bool = False,
         told: openai.ErrorDetails | None = None,
         headers: Mapping[str, str] | None = None,
+        retry_after: float | None = None,
+        definite: bool = False,
     ) -> None:
         super().__init__(reason)
         self.error_class = error_class
@@ -55,9 +60,19 @@ class Failure(Exception):
         self.unknown_model = unknown_model
         self.told = told or openai.ErrorDetails()
         self.headers = dict(headers or {})
+        self.retry_after = retry_after
+        self.definite = definite
         self.moves_on = moves_on(error_class)
         self.elsewhere = False
         self.passed: Refusal | None = None
+
+    def for_owners(self) -> dict[str, object]:
+        """What the key's page shows of it. A message about anything but the account may quote what was asked, so it stays out."""
+        if self.error_class not in AGAINST_KEY:
+            return {}
+        words = (self.told.message or self.reason) if self.error_class in ABOUT_ACCOUNT else self.reason
+        code = self.told.code or self.told.type or str(self.error_class)
+        return {"status": self.status, "code": code, "message": words[:OWNERS_WORDS]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +146,32 @@ class Upstream:
         return await request.speech(provider, wire, candidate.native_model, self._fetch)
 
     async def send(
-        self, tenant: Tenant, candidate: Candidate, request: Request, speech: Speech, headers: Mapping[str, str]
+        self,
+        tenant: Tenant,
+        candidate: Candidate,
+        request: Request,
+        speech: Speech,
+        headers: Mapping[str, str],
+        seconds: float | None = None,
     ) -> Reply:
-        """Raises Failure."""
+        """seconds: until the first byte, where somebody wishes less than the operator allows. Raises Failure."""
         sending = prepared(tenant, candidate, request, speech)
+        seconds = min(seconds or self.first_byte_seconds, self.first_byte_seconds)
         answer = None
         try:
-            async with asyncio.timeout(self.first_byte_seconds) as first_event:
+            async with asyncio.timeout(seconds) as first_event:
                 target = await self._target(sending, headers)
                 sending = replace(sending, secrets=secrets_of(sending.credential, target))
-                answer = await self.egress.send(target, speech.body, self._patience)
+                answer = await self.egress.send(target, speech.body, Patience(first_byte=seconds))
                 if answer.status == 401:
                     self.signer.forget(sending.credential)
                 if not request.stream:
                     first_event.reschedule(None)  # the egress keeps the time of a whole answer
                 return await self._read(answer, sending)
         except TimeoutError:
-            raise self._late(answer) from None
+            raise late(answer, seconds) from None
         except EgressError as error:
-            raise self._late(answer) if error.kind == "timeout" else unreached(answer, error) from None
+            raise late(answer, seconds) if error.kind == "timeout" else unreached(answer, error) from None
         except BaseException:
             if answer:
                 answer.close()
@@ -185,15 +207,12 @@ class Upstream:
     async def _fetch(self, addresses: Mapping[str, str]) -> Mapping[str, Media]:
         return await fetch(self.egress, addresses)
 
-    @property
-    def _patience(self) -> Patience:
-        return Patience(first_byte=self.first_byte_seconds)
 
-    def _late(self, answer: Answer | None) -> Failure:
-        if answer:
-            answer.close()
-        reason = f"did not answer within {self.first_byte_seconds:g} seconds"
-        return Failure(ErrorClass.TROUBLE, reason, status=answer.status if answer else None, timed_out=True)
+def late(answer: Answer | None, seconds: float) -> Failure:
+    if answer:
+        answer.close()
+    reason = f"did not answer within {seconds:g} seconds"
+    return Failure(ErrorClass.TROUBLE, reason, status=answer.status if answer else None, timed_out=True)
 
 
 @sensitive_variables()
@@ -273,6 +292,8 @@ def failure_of(answer: Answer, body: bytes, sending: Sending) -> Failure:
         unknown_model=unknown,
         told=scrubbed(openai.read_error(cleaned(body, sending.secrets)), sending.secrets),
         headers=passed_back(answer.headers),
+        retry_after=retry_after(answer.headers, body) if error_class is ErrorClass.LIMITED else None,
+        definite=error_class is ErrorClass.REFUSED and definite(sending.provider, answer.status, answer.headers, body),
     )
 
 
@@ -293,11 +314,13 @@ def told_in_stream(answer: Answer, sending: Sending, data: bytes) -> Failure:
     answer.close()
     told = openai.read_error(data)
     named = next((code for code in (told.status_code, told.code) if isinstance(code, int) and 400 <= code < 600), None)
+    error_class = classified(sending, named, {}, data)
     return Failure(
-        classified(sending, named, {}, data),
+        error_class,
         "answered with an error in its stream",
         status=named or answer.status,
         told=scrubbed(told, sending.secrets),
+        retry_after=retry_after(answer.headers, data) if error_class is ErrorClass.LIMITED else None,
     )
 
 
@@ -309,7 +332,8 @@ def unsigned(sending: Sending, error: SigningError) -> Failure:
     """The request was never sent: its credential cannot sign, or whoever gives out tokens refused it."""
     silent = ErrorClass.TROUBLE if isinstance(error, NoToken) else ErrorClass.MISCONFIGURED
     error_class = classified(sending, error.status, {}, error.body) if error.status else silent
-    return Failure(error_class, f"{REASONS[error_class]} before the request was sent", status=error.status)
+    outright = error_class is ErrorClass.REFUSED and definite(sending.provider, error.status, {}, error.body)
+    return Failure(error_class, f"{REASONS[error_class]} before the request was sent", status=error.status, definite=outright)
 
 
 def broken(answer: Answer, reason: str) -> Failure:

@@ -88,10 +88,8 @@ def first(name: str, ranked: tuple[tuple[Source, Preferences], ...]) -> tuple[An
 
 
 def moves_on(error_class: ErrorClass, chosen: frozenset[Move]) -> bool:
-    """Whether another key may be tried after this failure. What a key simply lacks, another may have."""
-    if error_class is ErrorClass.CLIENT:
-        return False
-    return error_class is ErrorClass.MISCONFIGURED or MOVES[error_class] in chosen
+    """Whether it is the owner's choice to try another key after this failure. What a key simply lacks, another may have."""
+    return error_class not in MOVES or MOVES[error_class] in chosen
 
 
 def read(told: object, *, allowed: tuple[str, ...] = FIELDS, prefix: str = "") -> Preferences:

@@ -152,7 +152,7 @@ def test_only_named_headers_cross_the_gateway(gateway: RunningGateway) -> None:
     assert last_arrival(gateway).headers["user-agent"] == "Keyhold"
     assert set(reply.headers) == {
         "date", "server", "content-type", "content-length", "x-content-type-options", "x-request-id", "x-provider-request-id",
-        "x-keyhold-key", "x-keyhold-attempts", "x-keyhold-fallback", "x-ratelimit-remaining-requests",
+        "x-keyhold-key", "x-keyhold-attempts", "x-keyhold-fallback", "x-keyhold-walk", "x-ratelimit-remaining-requests",
     }  # fmt: skip
     assert reply.headers["server"] == "uvicorn"
     assert reply.headers["x-provider-request-id"] == "req_fake"

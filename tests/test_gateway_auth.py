@@ -6,8 +6,9 @@ import pytest
 
 from gateway import auth
 from gateway.auth import authenticate
-from gateway.directory import Directory, Snapshot
+from gateway.directory import Directory
 from gateway.errors import Refusal
+from gateway.snapshot import Snapshot
 from keys import actions, client_keys
 from orgs.actions import Actor
 from orgs.models import Organization

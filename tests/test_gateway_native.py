@@ -179,7 +179,7 @@ def test_only_named_headers_cross(gateway: RunningGateway) -> None:
     ours = {"host", "authorization", "user-agent", "accept-encoding", "content-length"}
     assert arrived.keys() == ours | wanted.keys()
     assert arrived["user-agent"] == "Keyhold"
-    traces = {"x-request-id", "x-keyhold-key", "x-keyhold-attempts", "x-keyhold-fallback", "x-provider-request-id"}
+    traces = {"x-request-id", "x-provider-request-id", *(f"x-keyhold-{what}" for what in ("key", "attempts", "fallback", "walk"))}
     framing = {
         "content-type",
         "x-content-type-options",

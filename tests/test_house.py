@@ -108,9 +108,9 @@ def test_pure_modules_know_no_database_no_socket_and_no_clock() -> None:
     assert not offenders(rule)
 
 
-def test_the_gateway_meets_the_database_in_its_directory_only() -> None:
+def test_the_gateway_meets_the_database_in_its_directory_and_snapshots_only() -> None:
     found = offenders(lambda name, tree: [used for used in imports(tree) if used.startswith("django.db") or ".models." in used])
-    assert {name for name in found if name.startswith("gateway/")} == {"gateway/directory.py"}
+    assert {name for name in found if name.startswith("gateway/")} == {"gateway/directory.py", "gateway/snapshot.py"}
 
 
 def test_the_environment_is_read_in_the_settings_only() -> None:
@@ -134,7 +134,7 @@ def test_every_provider_has_a_form_and_a_line_in_the_documentation(slug: str) ->
 
 
 def test_our_own_javascript_stays_small() -> None:
-    assert sum(len(path.read_text().splitlines()) for path in (ROOT / "static").rglob("*.js")) <= 150
+    assert sum(len(path.read_text().splitlines()) for path in (ROOT / "static").rglob("*.js")) <= 220
 
 
 @pytest.mark.django_db

@@ -51,7 +51,9 @@ def test_the_sdk_gets_the_providers_stream(gateway: RunningGateway, client: Open
         chunks = list(stream)
     assert len(chunks) > 2
     assert all(chunk.choices and chunk.usage is None for chunk in chunks)
-    assert [ended.closed.outcome for ended in gateway.attempts()] == (["absorbed"] * bool(failing) + ["ok"]) * 2
+    outcomes = [ended.closed.outcome for ended in gateway.attempts()]
+    again = ["absorbed"] if failing == "broken" else []  # the others are out after one answer
+    assert outcomes == ["absorbed"] * bool(failing) + ["ok"] + again + ["ok"]
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -7,6 +7,8 @@ from msgspec import Raw
 from msgspec.json import Decoder
 
 from gateway.errors import bad_request
+from keys import preferences
+from keys.preferences import PreferenceError, Preferences
 
 MODEL_LENGTH = 200
 
@@ -54,6 +56,15 @@ def stream(members: Mapping[str, Raw]) -> bool:
 def limit(members: Mapping[str, Raw], *names: str) -> int:
     """The greatest of these limits, 0 where none is set."""
     return max(0, *(field(members, name, _integer, "a whole number") or 0 for name in names), 0)
+
+
+def wishes(members: Mapping[str, Raw]) -> Preferences:
+    """What the request itself wishes of routing. Raises Refusal that names the field."""
+    told = field(members, "provider", msgspec.json.decode, 'an object, such as {"order": ["openai", "azure"]}')
+    try:
+        return preferences.read(told, allowed=preferences.IN_REQUESTS, prefix="provider.")
+    except PreferenceError as error:
+        raise bad_request(str(error), param=error.field) from None
 
 
 def with_model(members: Mapping[str, Raw], native_model: str) -> dict[str, Raw]:

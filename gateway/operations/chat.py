@@ -15,6 +15,7 @@ from gateway.speech import Fetch, Speech
 from gateway.wires import chat_request
 from gateway.wires.openai import ChatStream, completed
 from gateway.wires.values import Unsupported
+from keys.preferences import Preferences
 from keys.providers import Provider, Wire
 
 
@@ -34,6 +35,10 @@ class ChatRequest(Struct, frozen=True):
     def adds_usage(self) -> bool:
         """Whether we ask the provider for a usage chunk that the client did not ask for."""
         return self.stream and not self.wants_usage
+
+    @property
+    def wishes(self) -> Preferences:
+        return bodies.wishes(self.members)
 
     def body_for(self, native_model: str) -> bytes:
         """The client's body with the provider's own name for the model and, in a stream, the wish for usage."""

@@ -15,6 +15,7 @@ from gateway.speech import Fetch, Speech
 from gateway.wires import anthropic
 from gateway.wires.eventstream import Frames
 from gateway.wires.values import BrokenAnswer, Json, Usage, json_object
+from keys.preferences import Preferences
 from keys.providers import Provider, Wire
 
 
@@ -28,6 +29,10 @@ class MessagesRequest(Struct, frozen=True):
     max_tokens: int
 
     operation: ClassVar[str] = "messages"
+
+    @property
+    def wishes(self) -> Preferences:
+        return bodies.wishes(self.members)
 
     async def speech(self, provider: Provider, wire: Wire, native_model: str, fetch: Fetch) -> Speech:
         body = anthropic.hosted(bodies.with_model(self.members, native_model), provider.slug)

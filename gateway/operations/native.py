@@ -16,6 +16,7 @@ from gateway.operations.uploads import Form
 from gateway.speech import Fetch, Speech
 from gateway.spool import Spool
 from keys import client_keys
+from keys.preferences import NONE, Preferences
 from keys.providers import PROVIDERS, Credential, Outbound, Provider, Shape, Wire, azure
 from keys.providers.requests import outbound
 
@@ -95,6 +96,7 @@ class NativeRequest:
 
     operation: ClassVar[str] = "native"
     max_tokens: ClassVar[int] = 0
+    wishes: ClassVar[Preferences] = NONE
 
     @property
     def size(self) -> int:

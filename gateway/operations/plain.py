@@ -10,6 +10,7 @@ from gateway.operations.translation import reading
 from gateway.speech import Fetch, Speech
 from gateway.wires import openai, responses
 from gateway.wires.values import Json, Usage, json_object
+from keys.preferences import Preferences
 from keys.providers import Provider, Wire
 
 ANY = ""
@@ -24,6 +25,10 @@ class PlainRequest(Struct, frozen=True):
     model: str
     stream: bool
     max_tokens: int = 0
+
+    @property
+    def wishes(self) -> Preferences:
+        return bodies.wishes(self.members)
 
     async def speech(self, provider: Provider, wire: Wire, native_model: str, fetch: Fetch) -> Speech:
         body = msgspec.json.encode(bodies.with_model(self.members, native_model))

@@ -12,6 +12,7 @@ from gateway.operations.translation import reading
 from gateway.speech import Fetch, Speech
 from gateway.wires import responses
 from gateway.wires.values import BrokenAnswer, Json, Usage, json_object
+from keys.preferences import Preferences
 from keys.providers import Provider, Wire
 
 ENDS = {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
@@ -27,6 +28,10 @@ class ResponsesRequest(Struct, frozen=True):
     max_tokens: int
 
     operation: ClassVar[str] = "responses"
+
+    @property
+    def wishes(self) -> Preferences:
+        return bodies.wishes(self.members)
 
     async def speech(self, provider: Provider, wire: Wire, native_model: str, fetch: Fetch) -> Speech:
         body = bodies.with_model(self.members, native_model)

@@ -13,6 +13,7 @@ from gateway.operations.events import EventReader
 from gateway.speech import Fetch, Speech
 from gateway.spool import Spool
 from gateway.wires.values import Json
+from keys.preferences import NONE
 from keys.providers import Provider, Wire
 
 FIELD_BYTES = 4 * bodies.MODEL_LENGTH
@@ -151,6 +152,7 @@ class UploadRequest:
 
     size = 0
     max_tokens = 0
+    wishes = NONE
 
     def __init__(self, form: Form, operation: str, model: str, stream: bool) -> None:
         self.form = form

@@ -160,6 +160,21 @@ def classify(
     return STATUSES.get(status, ErrorClass.CLIENT if 400 <= status < 500 else ErrorClass.TROUBLE)
 
 
+OUTRIGHT = re.compile(
+    r"^invalid_api_key$|^(invalid|incorrect) (x-)?api[- ]key|invalid (bearer token|subscription key)|^api key not found"
+    r"|^(expired|revoked|invalid)_token$|(key|token) (is |has been |was )?(expired|revoked|deleted|disabled)",
+    re.MULTILINE,
+)
+
+
+def definite(provider: Provider, status: int | None, headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether a refusal says outright that it is the credential that is wrong; a bare 401 may be a passing fault."""
+    said = what_it_says(headers, body)
+    telltales = (row for row in TELLTALES.get(provider.slug, ()) if row.meaning is ErrorClass.REFUSED)
+    told = any(status in row.statuses and re.search(row.words, said, re.MULTILINE) for row in telltales)
+    return told or bool(OUTRIGHT.search(said))
+
+
 def moves_on(error_class: ErrorClass) -> bool:
     """Whether another key may fare better."""
     return error_class is not ErrorClass.CLIENT
