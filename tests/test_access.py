@@ -9,12 +9,15 @@ import pytest
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
 from keys.actions import add_key, issue_client_key
 from keys.providers import Credential
 from orgs.actions import Actor
 from orgs.models import Organization, User
+from tests.attempts import attempt, id_given
 from usage.actions import set_model_price
+from usage.ingest import book
 
 pytestmark = pytest.mark.django_db
 
@@ -70,11 +73,18 @@ TABLE = {
     "provider_key_remove": (OWNERS, "302 404 403 422 404"),
     "provider_key_disable": (OWNERS, "302 404 403 302 404"),
     "provider_key_enable": (NO_GET, "302 404 403 302 404"),
+    "provider_key_always": (NO_GET, "302 404 403 302 404"),
+    "provider_key_limits": (OWNERS, "302 404 403 422 404"),
     "provider_key_models": (NO_GET, "302 404 403 302 404"),
+    "provider_key_rename": (OWNERS, "302 404 403 422 404"),
+    "provider_key_replace": (OWNERS, "302 404 403 422 404"),
+    "provider_key_restore": ("302 404 403 302 404", "302 404 403 302 404"),  # nothing was replaced, so it leads to the key
     "provider_key_test": (NO_GET, "302 404 403 302 404"),
     "client_key_list": (OWNERS, NO_GET),
     "client_key_new": (OWNERS, "302 404 403 422 404"),
     "client_key_revoke": (OWNERS, "302 404 403 302 404"),
+    "routing": (MEMBERS, NO_GET),
+    "routing_order": (NO_GET, "302 404 403 409 404"),
     "routing_fallback": (NO_GET, "302 404 403 302 404"),
     "routing_own_keys_off": (OWNERS, "302 404 403 302 404"),
     "routing_own_keys_on": (NO_GET, "302 404 403 302 404"),
@@ -86,6 +96,8 @@ TABLE = {
     "provider_routing_pause": (OWNERS, "302 404 403 302 404"),
     "provider_routing_resume": (NO_GET, "302 404 403 302 404"),
     "provider_routing_set": (NO_GET, "302 404 403 302 404"),
+    "request_find": (MEMBERS, NO_GET),
+    "request_page": ("302 404 404 200 404", NO_GET),  # members see those of their own client keys
     "usage": (MEMBERS, NO_GET),
     "usage_csv": (MEMBERS, NO_GET),
     "model_prices": (OWNERS, "302 404 403 422 404"),
@@ -106,7 +118,10 @@ def world(acme: Organization, globex: Organization, alice: User, charlie: User, 
         provider_key = add_key(provider="openai", credential=credential, test=None, **fields)
         price: dict[str, Any] = {"provider": "openai", "model": "openai/gpt-99", "input_microusd": 1, "output_microusd": 1}
         price_pk = set_model_price(organization=organization, by=by, **price).pk
-        return {"provider": provider_key.pk, "client": issue_client_key(**fields)[0].pk, "model": price_pk}
+        request_id = id_given(timezone.now())
+        book([attempt(organization, at=timezone.now(), request_id=str(request_id))])
+        client_pk = issue_client_key(**fields)[0].pk
+        return {"provider": provider_key.pk, "client": client_pk, "model": price_pk, "request": request_id}
 
     return SimpleNamespace(acme=furnish(acme, alice), globex=furnish(globex, charlie))
 
@@ -133,7 +148,16 @@ ADDRESSES = dict(addresses(get_resolver()))
 def address(name: str, org_slug: str, keys: dict[str, uuid.UUID]) -> str:
     """The address with something real in each of its places."""
     pk: Any = keys.get(name.partition("_")[0], 1)
-    values = {"org_slug": org_slug, "pk": pk, "provider": "openai", "token": "x", "uidb36": "1", "key": "x"}
+    values = {
+        "org_slug": org_slug,
+        "pk": pk,
+        "request_id": pk,
+        "provider": "openai",
+        "token": "x",
+        "uidb36": "1",
+        "key": "x",
+        "version": 1,
+    }
     return reverse(name, kwargs={part: values[part] for part in ADDRESSES[name]})
 
 

@@ -17,12 +17,13 @@ import pytest
 from django.db import DatabaseError, IntegrityError, connection
 from django.db.models import Sum
 
+from keys.models import HealthMark
 from orgs.models import Organization
-from tests.attempts import NOON, attempt, make_keys
+from tests.attempts import NOON, attempt, id_given, make_keys
 from tests.test_journal import kill_after
 from usage import journal
 from usage.ingest import Event, Ingester, book
-from usage.journal import Finished, Journal
+from usage.journal import NO_KEY, Finished, Journal, Skipped
 from usage.models import DailyRollup, HourlyRollup, JournalSegment, UsageEvent
 
 pytestmark = pytest.mark.django_db
@@ -203,6 +204,60 @@ def test_a_failure_without_tokens_costs_nothing_and_an_answer_without_price_is_u
     assert DailyRollup.objects.aggregate(all=Sum("unpriced"))["all"] == 2
 
 
+def test_an_event_says_why_its_key_was_tried_and_others_were_not(acme: Organization) -> None:
+    skipped = (Skipped("0199", "Größe \0 “a\\b\t", "openai", "health", "x" * 999), *[Skipped("", "", "", "", "")] * 150)
+    book([attempt(acme, mark="last_resort", skipped=skipped), attempt(acme)])
+    event, plain = UsageEvent.objects.order_by("id")
+    assert (event.mark, len(event.skipped)) == ("last_resort", 100)
+    first = {"key_id": "0199", "name": "Größe  “a\\b\t", "provider": "openai", "why": "health", "reason": "x" * 300}
+    assert event.skipped[0] == first
+    assert (plain.mark, plain.skipped) == ("", [])
+
+
+def test_a_refused_request_is_booked_without_key_and_cost(acme: Organization, ingester: Ingester, tmp_path: Path) -> None:
+    client = make_keys(acme).client
+    writer = Journal(tmp_path)
+    request_id = str(id_given(NOON))
+    who = {"organization_id": str(acme.pk), "client_key_id": str(client.pk), "member_id": 7}
+    facts = {"model": "openai/gpt-4o", "stream": True, "error_class": "no_working_key", "started_at": NOON.timestamp()}
+    for _ in range(2):
+        writer.refuse(request_id=request_id, **who, **facts)
+    assert ingester.run_once() == 1
+    event = UsageEvent.objects.get()
+    assert (str(event.id), str(event.request_id), str(event.provider_key_id)) == (request_id, request_id, NO_KEY)
+    assert (event.outcome, event.error_class, event.number, event.stream) == ("refused", "no_working_key", 0, True)
+    day = DailyRollup.objects.get()
+    assert (day.outcome, day.requests, day.unpriced, day.estimated_cost_microusd) == ("refused", 1, 0, 0)
+    client.refresh_from_db()
+    assert client.last_used_at == NOON
+    assert not HealthMark.objects.exists()
+    writer.stop()
+
+
+def marks() -> dict[datetime, tuple[int, int, int]]:
+    return {mark.slot: (mark.passed, mark.limited, mark.failed) for mark in HealthMark.objects.all()}
+
+
+def test_attempts_mark_their_key_in_each_half_hour(acme: Organization) -> None:
+    key = make_keys(acme).provider.pk
+    ends = [("ok", ""), ("error", "client"), ("absorbed", "limited"), ("absorbed", "refused"), ("error", "trouble")]
+    ends += [("error", "out_of_money"), ("error", "no_permission"), ("error", "misconfigured")]
+    silent = [("cancelled", ""), ("error", "interrupted"), ("cancelled", "trouble")]
+    book([attempt(acme, key=key, outcome=outcome, error_class=error) for outcome, error in ends + silent])
+    assert marks() == {NOON: (2, 1, 5)}
+    half_past = NOON + timedelta(minutes=30)
+    times = [NOON + timedelta(minutes=29, seconds=59), half_past, half_past + timedelta(minutes=29)]
+    book([attempt(acme, key=key, at=at) for at in times])
+    assert marks() == {NOON: (3, 1, 5), half_past: (2, 0, 0)}
+
+
+def test_what_is_booked_twice_marks_once_and_unknown_keys_get_no_mark(acme: Organization) -> None:
+    done = attempt(acme, key=make_keys(acme).provider.pk)
+    book([done, done, attempt(acme)])
+    book([done])
+    assert marks() == {NOON: (1, 0, 0)}
+
+
 def test_an_event_has_the_fields_of_its_model() -> None:
     assert set(Event.__struct_fields__) == {field.name for field in UsageEvent._meta.concrete_fields}
 
@@ -268,6 +323,7 @@ def test_two_hosts_add_to_the_same_sums_without_loss(postgres_only: None, lone: 
         writers.append(write(tmp_path / host, [attempt(lone, key=each.provider.id, client=each.client.id) for each in chosen]))
     assert at_once(*(Ingester(tmp_path / host).run_once for host in ("one", "two"))) == [6000, 6000]
     assert sums() == (12000, 12000, 12000)
+    assert HealthMark.objects.aggregate(all=Sum("passed"))["all"] == 12000
     for writer in writers:
         writer.stop()
 

@@ -13,9 +13,10 @@ import pytest
 from orgs.models import Organization
 from tests.attempts import attempt
 from usage import journal
-from usage.journal import Finished, Journal, JournalError
+from usage.journal import NO_KEY, Finished, Journal, JournalError, Skipped
 
 ACME = Organization(name="Acme", slug="acme")
+SKIPPED = (Skipped("0199", "“Größe”\n", "openai", "health", "is rate limited until 12:00:00 UTC"),)
 WRITER = """
 import sys
 from pathlib import Path
@@ -69,6 +70,47 @@ def test_an_attempt_is_read_as_it_was_written(book: Journal, tmp_path: Path) -> 
     done = attempt(ACME, model="openai/gpt-4o \n\r\x0b\x00 “模型”", reported_cost_microusd=7)
     write(book, done)
     assert read_all(tmp_path / "journal") == [done]
+
+
+def test_why_keys_were_tried_or_skipped_is_read_as_it_was_written(book: Journal, tmp_path: Path) -> None:
+    done = attempt(ACME, mark="probe", skipped=SKIPPED)
+    write(book, done)
+    assert read_all(tmp_path / "journal") == [done]
+
+
+def test_lines_of_before_there_were_reasons_are_read(book: Journal, tmp_path: Path) -> None:
+    write(book, attempt(ACME))
+    [read] = read_all(tmp_path / "journal")
+    assert b"skipped" not in only(tmp_path / "journal").read_bytes()
+    assert (read.opened.mark, read.opened.skipped) == ("", ())
+
+
+def refuse(writer: Journal, request_id: str, **facts: object) -> None:
+    who = {"organization_id": str(ACME.id), "client_key_id": NO_KEY, "member_id": None}
+    what = {"model": "openai/gpt-4o", "stream": False, "error_class": "no_working_key", "started_at": 1.5}
+    writer.refuse(request_id=request_id, **who, **what, **facts)  # type: ignore[arg-type]
+
+
+def test_a_request_that_no_key_was_tried_for_is_one_whole_record(book: Journal, tmp_path: Path) -> None:
+    request_id = str(uuid4())
+    refuse(book, request_id, skipped=SKIPPED)
+    [read] = read_all(tmp_path / "journal")
+    assert (read.opened.id, read.opened.request_id, read.closed.id) == (request_id,) * 3
+    assert (read.opened.provider_key_id, read.opened.provider, read.opened.number) == (NO_KEY, "", 0)
+    assert (read.closed.outcome, read.closed.error_class, read.opened.skipped) == ("refused", "no_working_key", SKIPPED)
+    assert journal.orphans(only(tmp_path / "journal")) == []
+
+
+def test_a_refusal_fills_segments_and_is_left_out_where_none_fits(tmp_path: Path) -> None:
+    writer = Journal(tmp_path, segment_bytes=3000, spool_bytes=10_000)
+    for _ in range(100):
+        refuse(writer, str(uuid4()))
+    assert 3 < len(journal.segments(tmp_path)) < 8
+    written = len(read_all(tmp_path))
+    with disk_of(0, journal.segments(tmp_path)[-1]):
+        refuse(writer, str(uuid4()))
+    assert len(read_all(tmp_path)) == written
+    writer.stop()
 
 
 def test_nobody_else_may_read_it(book: Journal, tmp_path: Path) -> None:

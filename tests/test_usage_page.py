@@ -23,9 +23,10 @@ from tests.attempts import NOON, attempt, make_keys
 from usage import periods, queries
 from usage.exports import csv_lines, guarded
 from usage.ingest import book
+from usage.journal import NO_KEY
 from usage.models import DailyRollup, HourlyRollup
 from usage.periods import zone
-from usage.reports import MEASURE, Totals, report
+from usage.reports import MEASURE, OTHER, Totals, report
 
 pytestmark = pytest.mark.django_db
 USAGE = "/o/acme/usage/"
@@ -75,6 +76,40 @@ def test_failures_that_another_key_rescued_are_told_apart(owner: Client, acme: O
     page = text_of(owner, USAGE)
     assert "Requests 1 " in page
     assert "Errors 0% 1 more failure rescued by another key." in page
+
+
+def test_a_request_that_was_refused_is_a_request_and_an_error_without_cost(owner: Client, acme: Organization) -> None:
+    nothing = {
+        "provider": "",
+        "native_model": "",
+        "tier": "",
+        "number": 0,
+        "latency_ms": None,
+        "input_tokens": 0,
+        "output_tokens": 0,
+    }
+    refused = [attempt(acme, key=UUID(NO_KEY), outcome="refused", model=f"m{number % 3}", **nothing) for number in range(6)]
+    book([*refused, attempt(acme, input_tokens=1_000_000, output_tokens=0)])
+    page = text_of(owner, USAGE)
+    assert "Requests 7 " in page
+    assert "Estimated cost $2.50 From list prices." in page
+    assert "Errors 85.7% 6 failed requests" in page
+    assert "Median latency 1.25 s" in page
+    assert "No provider 6 85.7% 0 0 100% errors – $0.00" in page
+    by_key = owner.get(f"{USAGE}?by=key").content.decode()
+    assert "No key" in by_key
+    assert f"?by=key&amp;key={NO_KEY}" in by_key
+    assert "Requests 6 " in text_of(owner, f"{USAGE}?key={NO_KEY}")
+    assert [row["provider"] for row in rows_of(owner)] == ["No provider", "OpenAI"]
+
+
+def test_refused_requests_are_a_series_of_their_own_beside_the_others(owner: Client, acme: Organization) -> None:
+    slugs = ["", "openai", "groq", "anthropic", "xai", "azure", "bedrock", "vertex", "fal"]
+    book([attempt(acme, provider=slug) for slug in slugs for _ in range(2 if slug == "" else 1)])
+    shown = report(acme, queries.read({"m": "requests"}, zone("UTC"), NOON))
+    assert shown.series[0] == ""
+    assert shown.series[-1] == OTHER
+    assert shown.buckets[-1][1] == [2, 1, 1, 1, 1, 1, 3]
 
 
 def test_an_unknown_price_is_never_shown_as_nothing(owner: Client, acme: Organization) -> None:
