@@ -21,11 +21,11 @@ pytestmark = pytest.mark.django_db
 BY = Actor.command("test")
 PASSED = TestResult(verdict=Verdict.VALID, reason="", status=200, latency_ms=9, models=("gpt-4o",))
 PAGES: list[tuple[str, list[str], int]] = [
-    ("routing_own_keys_off", [], 7),
+    ("routing_own_keys_off", [], 11),
     ("routing_pause", [], 6),
     ("routing_preferences", [], 6),
-    ("provider_routing", ["openai"], 7),
-    ("provider_routing_pause", ["openai"], 6),
+    ("provider_routing", ["openai"], 13),
+    ("provider_routing_pause", ["openai"], 11),
 ]
 
 
@@ -197,10 +197,12 @@ def after(client: Client, address: str, data: dict[str, Any] | None = None) -> s
 
 
 def test_switching_our_keys_off_asks_first_and_says_what_happens(alices: Client, acme: Organization) -> None:
+    make_key(acme)
     actions.issue_client_key(organization=acme, name="web-app", by=BY)
     text = alices.get(page("routing_own_keys_off")).text
     assert "Requests will stop using your keys. Shared keys are off, so every request will fail." in text
-    assert "Client key <b>web-app</b>, never used" in text
+    assert "<b>1 model</b> no key is left for: openai/gpt-4o" in text
+    assert "<b>1 client key</b> affected: web-app" in text
     assert routes.of(acme).policy.use_own_keys
     assert "Your keys are switched off." in after(alices, page("routing_own_keys_off"))
     assert not routes.of(acme).policy.use_own_keys
@@ -231,7 +233,11 @@ def test_the_routing_page_has_the_switch_and_the_fallback_of_an_owner(alices: Cl
 
 def test_pausing_everything_asks_first_and_shows_until_resumed(alices: Client, acme: Organization) -> None:
     make_key(acme)
-    assert "Pause every request of Acme?" in alices.get(page("routing_pause")).text
+    assert "No client key is in use, so no request fails." in alices.get(page("routing_pause")).text
+    actions.issue_client_key(organization=acme, name="web-app", by=BY)
+    text = alices.get(page("routing_pause")).text
+    assert "Pause every request of Acme?" in text
+    assert "Client key <b>web-app</b>, never used" in text
     text = after(alices, page("routing_pause"))
     assert "Acme is paused." in text
     assert "Every request is refused." in text
@@ -244,7 +250,12 @@ def test_pausing_everything_asks_first_and_shows_until_resumed(alices: Client, a
 
 
 def test_pausing_a_provider_asks_first_and_shows_until_resumed(alices: Client, acme: Organization) -> None:
-    assert "Pause OpenAI?" in alices.get(page("provider_routing_pause", "openai")).text
+    assert "so no request fails" in alices.get(page("provider_routing_pause", "openai")).text
+    make_key(acme)
+    text = alices.get(page("provider_routing_pause", "openai")).text
+    assert "Pause OpenAI?" in text
+    assert "<b>1 model</b> no key is left for: openai/gpt-4o" in text
+    assert "Requests that name <b>OpenAI</b> fail" in text
     assert "No request goes to OpenAI." in after(alices, page("provider_routing_pause", "openai"))
     assert routes.of(acme).policy.providers["openai"].paused
     assert "Requests go to OpenAI again" in after(alices, page("provider_routing_resume", "openai"))

@@ -1,5 +1,6 @@
 """What owners decide about routing beside the order: switches, fallback, preferences, and stopping. Members read it."""
 
+from time import time
 from typing import Any
 
 from django.contrib import messages
@@ -8,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from keys import actions, preferences
+from keys import actions, consequences, preferences, routes
 from keys.actions.routing import provider_routing_of, routing_of
 from keys.models import ClientKey, ProviderKey, ProviderPreference, RoutingPreference
 from keys.preference_form import FallbackForm, PreferencesForm, ProviderForm
@@ -44,7 +45,9 @@ def own_keys_off(request: HttpRequest, organization: Organization) -> HttpRespon
         actions.set_routing(organization=organization, by=Actor.of(request), use_own_keys=False)
         messages.success(request, f"Your keys are switched off. Requests stop using them {SOON}.")
         return redirect("routing", organization.slug)
-    context = {"page": "routing", "shared": uses_shared(routing_of(organization)), **callers(organization)}
+    present = routes.of(organization)
+    loss = consequences.of_own_keys(present, callers=consequences.callers(organization), now=time())
+    context = {"page": "routing", "shared": present.shared and not present.policy.own_keys_only, "loss": loss}
     return render(request, "keys/routing/own_keys_off.html", context)
 
 
@@ -64,7 +67,8 @@ def pause(request: HttpRequest, organization: Organization) -> HttpResponse:
         actions.pause_organization(organization=organization, by=Actor.of(request))
         messages.success(request, f"{organization.name} is paused. Requests are refused {SOON}.")
         return redirect("routing", organization.slug)
-    return render(request, "keys/routing/pause.html", {"page": "routing", **callers(organization)})
+    client_keys = list(ClientKey.objects.for_org(organization).live().filter(paused_at=None))
+    return render(request, "keys/routing/pause.html", {"page": "routing", "client_keys": client_keys})
 
 
 @require_POST
@@ -138,7 +142,8 @@ def pause_provider(request: HttpRequest, organization: Organization, provider: s
         actions.pause_provider(organization=organization, provider=row.slug, by=Actor.of(request))
         messages.success(request, f"{row.label} is paused. No request goes there {SOON}.")
         return redirect("provider_routing", organization.slug, row.slug)
-    return render(request, "keys/routing/pause.html", {"page": "routing", "row": row, **callers(organization)})
+    context = {"page": "routing", "row": row, "loss": loss_of(organization, row.slug)}
+    return render(request, "keys/routing/pause.html", context)
 
 
 @require_POST
@@ -189,18 +194,15 @@ def show_provider(
         "routing": routing,
         "keys": ProviderKey.objects.for_org(organization).filter(provider=routing.provider),
         "form": form,
+        "loss": loss_of(organization, routing.provider),
     }
     return render(request, "keys/routing/provider.html", context, status=422 if form.is_bound else 200)
 
 
-def uses_shared(routing: RoutingPreference) -> bool:
-    """Whether requests that own keys do not serve go to keys of the operator."""
-    return not routing.own_keys_only and ProviderKey.objects.lent().exists()
-
-
-def callers(organization: Organization) -> dict[str, Any]:
-    """Who would notice."""
-    return {"client_keys": list(ClientKey.objects.for_org(organization).live().filter(paused_at=None))}
+def loss_of(organization: Organization, provider: str) -> consequences.Loss:
+    """What is not served any more once the provider is paused."""
+    callers = consequences.callers(organization)
+    return consequences.of_provider(routes.of(organization), provider, callers=callers, now=time())
 
 
 def providers_of(organization: Organization) -> list[tuple[Provider, ProviderPreference | None]]:
