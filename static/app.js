@@ -130,12 +130,83 @@
   const typed = input => input.addEventListener("input", () => input.setCustomValidity(
     input.value && input.value !== input.dataset.typed ? `Type ${input.dataset.typed} exactly as shown.` : ""));
 
+  /* order: rows move by buttons, by keyboard (Space lifts, arrows move, Space drops, Escape puts back) and by pointer */
+  const sorter = list => {
+    const bar = one(list.dataset.sort);
+    if (!bar) return;
+    const rows = () => [...list.children].filter(row => row.dataset.name);
+    const own = target => target && rows().find(row => row === target.closest("[data-name]"));
+    const sequence = () => all("[name=order]", bar.closest("form")).map(field => field.value).join();
+    const marks = rows().map(row => one("[data-mark]", row).textContent), live = bar.hidden ? sequence() : "";
+    let lifted = null, next = null;
+    const settle = () => {
+      rows().forEach((row, index) => {
+        one("[data-mark]", row).textContent = marks[index];
+        all("[name=move]", row).slice(0, 2).forEach((button, down) =>
+          button.setAttribute("aria-disabled", String(index === (down ? marks.length - 1 : 0))));
+      });
+      bar.hidden = sequence() === live;
+    };
+    const tell = row => say(`${row.dataset.name} is now ${rows().indexOf(row) + 1} of ${marks.length}`);
+    const step = (row, by) => { rows()[rows().indexOf(row) + by]?.[by < 0 ? "before" : "after"](row); settle(); tell(row); };
+    const lift = (row, up) => {
+      row.classList.toggle("lifted", up);
+      one(".handle", row).setAttribute("aria-pressed", String(up));
+      [lifted, next] = up ? [row, row.nextSibling] : [null, null];
+    };
+    const putBack = row => { list.insertBefore(row, next); lift(row, false); settle(); say(`${row.dataset.name} is back`); };
+    const grasp = row => {
+      const held = lifted;
+      if (held) lift(held, false);
+      if (held !== row) lift(row, true);
+      say(`${row.dataset.name} is ${lifted ? "lifted. Arrow keys move it, Space drops it, Escape puts it back." : "dropped"}`);
+    };
+    list.addEventListener("click", event => {
+      const button = event.target.closest("[value^='up:'], [value^='down:']"), row = own(button);
+      if (row) { event.preventDefault(); step(row, button.value.startsWith("up:") ? -1 : 1); button.focus(); }
+    });
+    list.addEventListener("keydown", event => {
+      const handle = event.target.closest(".handle"), row = own(handle), by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+      if (!row || event.key !== " " && !(lifted === row && (by || event.key === "Escape"))) return;
+      event.preventDefault();
+      if (by) step(row, by); else if (event.key === " ") grasp(row); else putBack(row);
+      handle.focus();
+    });
+    list.addEventListener("pointerdown", event => { /* the document listens on: moving a row would end its pointer capture */
+      const handle = event.target.closest(".handle"), row = own(handle), until = new AbortController();
+      if (!row || event.button) return;
+      event.preventDefault();
+      handle.focus();
+      lift(row, true);
+      document.addEventListener("pointermove", ({ clientX, clientY }) => {
+        const at = document.elementFromPoint(clientX, clientY), over = rows().find(other => other !== row && other.contains(at));
+        const { top, bottom } = (over ?? row).getBoundingClientRect();
+        over?.[clientY < (top + bottom) / 2 ? "before" : "after"](row);
+        settle();
+      }, until);
+      const end = () => { until.abort(); lift(row, false); tell(row); };
+      ["pointerup", "pointercancel"].forEach(name => document.addEventListener(name, end, until));
+    });
+    settle();
+  };
+
+  /* an unsaved order is not left behind without asking, but by its own form and its own link */
+  const guard = bar => {
+    let leaving = false;
+    bar.closest("form").addEventListener("submit", () => leaving = true);
+    one("a", bar).addEventListener("click", () => leaving = true);
+    addEventListener("pageshow", () => leaving = false);
+    addEventListener("beforeunload", event => { if (!bar.hidden && !leaving) event.preventDefault(); });
+  };
+
   const prepare = root => {
     all("[data-show], [data-fill], [data-scripted]", root).forEach(part => part.hidden = false);
     all("[data-code]", root).forEach(editor);
     all("[data-filter]", root).forEach(picker);
     all("[data-chart]", root).forEach(chart);
     all("[data-typed]", root).forEach(typed);
+    all("[data-sort]", root).forEach(sorter);
+    all(".savebar", root).forEach(guard);
     all("[hx-preserve]", root).forEach(field => field.setAttribute("aria-invalid", !one(`#${field.id}_error`).hidden));
   };
   prepare(document);

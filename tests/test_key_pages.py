@@ -107,8 +107,9 @@ def test_neighbors_of_one_provider_share_a_number_and_keys_without_traffic_have_
     keys = [make_key(acme, name, provider) for name, provider in names] + [make_key(acme, "Waits", test=None)]
     disable_key(key=make_key(acme, "Off"), by=Actor.command("test"))
     rows = listing.rows(ProviderKey.objects.for_org(acme))
-    assert [row.order for row in rows] == ["1a", "1b", "2", "3", "", ""]
-    assert [row.state for row in rows] == ["healthy"] * 4 + ["untested", "off"]
+    assert [row.key.name for row in rows] == ["A", "B", "D", "Waits", "Off", "C"]
+    assert [row.order for row in rows] == ["1a", "1b", "1c", "", "", "2"]
+    assert [row.state for row in rows] == ["healthy"] * 3 + ["untested", "off", "healthy"]
     assert listing.stand_in(rows, keys[0]) == keys[1]
     assert listing.stand_in(rows, keys[2]) is None
 

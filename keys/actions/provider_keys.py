@@ -6,6 +6,8 @@ from django.views.decorators.debug import sensitive_variables
 
 from keys import data_keys
 from keys.actions.health import apply_test
+from keys.actions.ordering import make_room
+from keys.actions.replacing import destroy
 from keys.actions.writing import NameTaken, lock, tell
 from keys.models import ProviderKey
 from keys.providers import PROVIDERS, Credential
@@ -26,17 +28,17 @@ def add_key(
     needs_test: bool = True,
     by: Actor,
 ) -> ProviderKey:
-    """Add a provider key, last in the order. `needs_test=False` lets it have traffic before a test has passed."""
+    """Add a provider key, after the last prioritized one of its provider or else of all.
+
+    `needs_test=False` lets it have traffic before a test has passed.
+    """
     lock(organization)
-    present = ProviderKey.objects.for_org(organization)
-    if present.filter(provider=provider, name=name).exists():
-        raise NameTaken(f"There is already a key named “{name}” for {PROVIDERS[provider].label}.")
-    last = present.last()
+    if ProviderKey.objects.for_org(organization).filter(provider=provider, name=name).exists():
+        raise taken(name, provider)
     key = ProviderKey(
         organization=organization,
         provider=provider,
         name=name,
-        priority=last.priority + 1 if last else 1,
         public=dict(credential.public),
         hint=credential.hint,
         needs_test=needs_test,
@@ -47,10 +49,30 @@ def add_key(
     key.fingerprint = data_keys.fingerprint(provider, credential, opened)
     if test:
         apply_test(key, test)
+    make_room(key, by)
     key.save(force_insert=True)
     shown = ("provider", "name", "priority", "hint", "fingerprint", "public", "status", "needs_test")
     tell(key, by, "provider_key:add", after={name: getattr(key, name) for name in shown})
     return key
+
+
+@transaction.atomic
+def rename_key(*, key: ProviderKey, name: str, by: Actor) -> None:
+    """Touches nothing but the name. Raises NameTaken."""
+    lock(key.organization)
+    present = ProviderKey.objects.for_org(key.organization).filter(provider=key.provider)
+    before = present.values_list("name", flat=True).get(pk=key.pk)
+    if name == before:
+        return
+    if present.filter(name=name).exists():
+        raise taken(name, key.provider)
+    present.filter(pk=key.pk).update(name=name)
+    key.name = name
+    tell(key, by, "provider_key:rename", before={"name": before}, after={"name": name})
+
+
+def taken(name: str, provider: str) -> NameTaken:
+    return NameTaken(f"There is already a key named “{name}” for {PROVIDERS[provider].label}.")
 
 
 @transaction.atomic
@@ -72,8 +94,10 @@ def set_enabled(key: ProviderKey, enabled: bool, by: Actor, tag: str) -> None:
 
 @transaction.atomic
 def remove_key(*, key: ProviderKey, by: Actor) -> None:
-    """Erase the credential. The row stays, so that usage keeps its name."""
+    """Erase the credential and those that it replaced. The row stays, so that usage keeps its name."""
     lock(key.organization)
     key.sealed, key.removed_at = b"", timezone.now()
     if ProviderKey.objects.present().filter(pk=key.pk).update(sealed=key.sealed, removed_at=key.removed_at):
+        for retired in key.retired.all():
+            destroy(retired, by)
         tell(key, by, "provider_key:remove", before={"hint": key.hint, "fingerprint": key.fingerprint})
