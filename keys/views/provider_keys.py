@@ -5,16 +5,17 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from keys import data_keys, listing
+from keys import consequences as losses
+from keys import data_keys, listing, portrait, routes
 from keys.actions import disable_key, enable_key, record_test, remove_key, set_overrides
 from keys.forms import OverridesForm, TypedNameForm
-from keys.models import ModelOverride, ProviderKey, native_names
-from keys.overrides import written
+from keys.models import ProviderKey
 from keys.pace import too_many_tests, wait_for_test
 from keys.providers import PROVIDERS
 from keys.testing import Verdict, test_credential
@@ -35,7 +36,8 @@ def key_list(request: HttpRequest, organization: Organization) -> HttpResponse:
     context = {
         "page": "keys",
         "rows": [row for row in listed if row.matches(q.lower(), status)],
-        "failing": [row for row in listed if row.state == ProviderKey.Status.FAILING],
+        "failing": listing.failing(listed),
+        "checked": listing.checked(listed),
         "counts": listing.counts(listed),
         "total": len(listed),
         "providers_used": len({row.key.provider for row in listed}),
@@ -73,12 +75,16 @@ def set_models(request: HttpRequest, organization: Organization, pk: UUID) -> Ht
 @vary_on_headers("HX-Request")
 @org_view("keys.change_providerkey")
 def test(request: HttpRequest, organization: Organization, pk: UUID) -> HttpResponse:
-    """In the list, htmx swaps the key's row. Otherwise the answer is the page the button was on, with a message."""
+    """htmx swaps the key's row in the list, or on its page what a test changes. Otherwise the page is shown anew."""
     key = find(organization, pk)
     level, words = run_test(request, key)
-    if request.htmx:
+    from_page = request.POST.get("from") == "key"
+    if request.htmx and not from_page:
         return render(request, "keys/_row.html", {"row": listing.row_of(rows_of(organization), key), "said": words})
     messages.add_message(request, level, words)
+    if request.htmx:
+        context = {"key": key, "swapped": True, **portrait.of(key, rows_of(organization), timezone.now())}
+        return render(request, "keys/key.html#tested", context)
     return back(request, key)
 
 
@@ -125,19 +131,8 @@ def find(organization: Organization, pk: UUID) -> ProviderKey:
 
 def show(request: HttpRequest, organization: Organization, key: ProviderKey, form: OverridesForm | None = None) -> HttpResponse:
     """The key's page; with a form that was refused, as an error."""
-    concerned = ModelOverride.objects.that_concern([organization.pk]).filter(provider=key.provider)
-    own, operators = (
-        written(native_names(row for row in concerned if (row.organization_id is None) == of_operator).get(key.provider, {}))
-        for of_operator in (False, True)
-    )
-    context = {
-        "page": "keys",
-        "row": listing.row_of(rows_of(organization), key),
-        "key": key,
-        "form": form or OverridesForm(initial={"overrides": own}, provider=key.row),
-        "own": own,
-        "operators": operators,
-    }
+    context = {"page": "keys", "key": key, **portrait.of(key, rows_of(organization), timezone.now())}
+    context["form"] = form or OverridesForm(initial={"overrides": context["own"]}, provider=key.row)
     return render(request, "keys/key.html", context, status=422 if form else 200)
 
 
@@ -146,9 +141,15 @@ def rows_of(organization: Organization) -> list[listing.Row]:
 
 
 def consequences(organization: Organization, key: ProviderKey) -> dict[str, object]:
-    """What the page that asks for a confirmation tells: has the key traffic to lose, and who takes it over."""
+    """What the page that asks for a confirmation tells: has the key traffic to lose, who takes it over, what nobody does."""
     listed = rows_of(organization)
-    return {"key": key, "row": listing.row_of(listed, key), "stand_in": listing.stand_in(listed, key)}
+    callers = losses.callers(organization)
+    return {
+        "key": key,
+        "row": listing.row_of(listed, key),
+        "stand_in": listing.stand_in(listed, key),
+        "loss": losses.of_key(routes.of(organization), key.pk, callers=callers, now=timezone.now().timestamp()),
+    }
 
 
 @sensitive_variables("credential")
