@@ -2,8 +2,11 @@
 
 from keys.actions.client_keys import issue_client_key, revoke_client_key
 from keys.actions.health import record_test
+from keys.actions.ordering import OrderConflict, reorder_keys
 from keys.actions.overrides import set_overrides
-from keys.actions.provider_keys import add_key, disable_key, enable_key, remove_key
+from keys.actions.provider_keys import add_key, disable_key, enable_key, remove_key, rename_key
+from keys.actions.replacing import SameCredential, destroy_retired, replace_credential, restore_credential
+from keys.actions.restricting import RestrictionError, set_always, set_restrictions
 from keys.actions.routing import (
     pause_organization,
     pause_provider,
@@ -16,7 +19,11 @@ from keys.actions.writing import NameTaken, lock
 
 __all__ = [
     "NameTaken",
+    "OrderConflict",
+    "RestrictionError",
+    "SameCredential",
     "add_key",
+    "destroy_retired",
     "disable_key",
     "enable_key",
     "issue_client_key",
@@ -25,10 +32,16 @@ __all__ = [
     "pause_provider",
     "record_test",
     "remove_key",
+    "rename_key",
+    "reorder_keys",
+    "replace_credential",
+    "restore_credential",
     "resume_organization",
     "resume_provider",
     "revoke_client_key",
+    "set_always",
     "set_overrides",
     "set_provider_routing",
+    "set_restrictions",
     "set_routing",
 ]
