@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
 from string import ascii_lowercase
 
 from keys.models import ProviderKey
 from keys.providers import Provider, Shape
+from keys.providers.errors import ErrorClass
 
 OFF = "off"
 FILTERS = {
@@ -15,11 +17,18 @@ FILTERS = {
     "healthy": "Healthy",
     "off": "Off or not tested",
 }
-STATES = {
+STATES: dict[str, set[str]] = {
     "attention": {ProviderKey.Status.FAILING, ProviderKey.Status.LIMITED},
     "healthy": {ProviderKey.Status.HEALTHY},
     "off": {OFF, ProviderKey.Status.UNTESTED},
 }
+HAPPENED = {  # completed by how long ago that was
+    ErrorClass.REFUSED: "{label} refused “{name}”",
+    ErrorClass.OUT_OF_MONEY: "{label} “{name}” ran out of credit",
+    ErrorClass.TROUBLE: "{label} stopped answering “{name}”",
+    "": "{label} “{name}” stopped working",
+}
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,11 @@ class Row:
         return self.key.status_reason if self.key.enabled else ""
 
     @property
+    def since(self) -> datetime | None:
+        """Since when it is limited or failing."""
+        return self.key.status_since if self.reason else None
+
+    @property
     def models(self) -> list[str]:
         """By the provider's own names; empty where every model may be asked for."""
         if self.provider.shape is Shape.AZURE:
@@ -53,8 +67,30 @@ class Row:
         return words in text.lower() and (status not in STATES or self.state in STATES[status])
 
 
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """A key that is failing, and the one that has its requests now."""
+
+    row: Row
+    stand_in: ProviderKey | None
+
+    @property
+    def happened(self) -> str:
+        words = HAPPENED.get(self.row.key.error_class, HAPPENED[""])
+        return words.format(label=self.row.provider.label, name=self.row.key.name)
+
+    @property
+    def moved(self) -> str:
+        """Where its requests went."""
+        if not self.row.order:
+            return "It gets no traffic until it passes a test."
+        if self.stand_in:
+            return f"Requests moved to “{self.stand_in.name}”."
+        return f"No other {self.row.provider.label} key works. Requests that no other key can answer fail."
+
+
 def rows(keys: Iterable[ProviderKey]) -> list[Row]:
-    """Rows of keys that come in routing order. Neighbors of one provider share a number: 1a, 1b, 2."""
+    """Rows of keys that come in routing order. Neighbors of one provider and tier share a number: 1a, 1b, 2."""
     keys = list(keys)
     places = dict(place(key for key in keys if key.enabled and not key.needs_test))
     return [Row(key, places.get(key.pk, "")) for key in keys]
@@ -65,13 +101,24 @@ def row_of(listed: Sequence[Row], key: ProviderKey) -> Row:
 
 
 def stand_in(listed: Sequence[Row], key: ProviderKey) -> ProviderKey | None:
-    """The key of the same provider that is tried first once `key` is not."""
-    others = (row.key for row in listed if row.order and row.key.pk != key.pk)
+    """The key of the same provider that works and is tried first once `key` is not."""
+    others = (row.key for row in listed if row.order and row.key.pk != key.pk and row.state != ProviderKey.Status.FAILING)
     return next((other for other in others if other.provider == key.provider), None)
 
 
+def failing(listed: Sequence[Row]) -> list[Failing]:
+    """The newest first."""
+    found = [Failing(row, stand_in(listed, row.key)) for row in listed if row.state == ProviderKey.Status.FAILING]
+    return sorted(found, key=lambda each: each.row.since or LONG_AGO, reverse=True)
+
+
+def checked(listed: Iterable[Row]) -> datetime | None:
+    """When a key was tested last."""
+    return max((row.key.tested_at for row in listed if row.key.tested_at), default=None)
+
+
 def place(keys: Iterable[ProviderKey]) -> Iterable[tuple[object, str]]:
-    for number, (_, group) in enumerate(groupby(keys, key=lambda key: key.provider), 1):
+    for number, (_, group) in enumerate(groupby(keys, key=lambda key: (key.tier, key.provider)), 1):
         neighbors = list(group)
         for index, key in enumerate(neighbors):
             yield key.pk, f"{number}{letter(index) if len(neighbors) > 1 else ''}"

@@ -156,7 +156,7 @@ def test_the_list_takes_as_many_queries_for_200_keys_as_for_one(
     assert answer.text.count("<em>") == 200
 
 
-QUERIES = 6  # session, person, membership, permissions, keys, organizations of the switcher
+QUERIES = 8  # session, person, membership, permissions, keys, their week, failing keys, organizations of the switcher
 
 
 def test_an_empty_list_leads_to_the_first_run(alices: Client, bobs: Client) -> None:

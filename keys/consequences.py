@@ -1,0 +1,149 @@
+"""What is not served any more once something is stopped: told before, by the same plan that the gateway follows."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+from uuid import UUID
+
+from keys.catalog import Match, slugs
+from keys.models import ClientKey
+from keys.providers import PROVIDERS, Shape
+from keys.restrictions import ANYTHING
+from keys.routes import Routes, asking
+from keys.routing import NOBODY, Asking, ProviderPolicy, RouteKey, judge, plan_native
+from orgs.models import Organization
+
+ANY = "any"  # stands for a model of a provider that the request names
+
+type Callers = Mapping[str, Asking]
+"""Who asks, by the names of client keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """models: slugs that are served now and then by no key. providers: labels of those that no request can name any more.
+
+    callers: names of the client keys for which any of that is so.
+    """
+
+    models: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    callers: tuple[str, ...] = ()
+
+
+class Question(NamedTuple):
+    """Whether a request is served. `models`: slugs for which the answer is the same; without any it is about a provider.
+
+    Without an operation the request is one to the provider's own API.
+    """
+
+    provider: str
+    model: str
+    operation: str
+    models: tuple[str, ...] = ()
+
+
+def callers(organization: Organization) -> dict[str, Asking]:
+    keys = ClientKey.objects.for_org(organization).live().filter(paused_at=None)
+    return {key.name: asking(key) for key in keys}
+
+
+def of_key(routes: Routes, key: UUID, *, callers: Callers, now: float) -> Loss:
+    """Of turning a provider key off or removing it."""
+    gone = [each for each in routes.keys if each.id == key]
+    return loss(routes, replace(routes, keys=tuple(each for each in routes.keys if each.id != key)), gone, callers, now)
+
+
+def of_provider(routes: Routes, slug: str, *, callers: Callers, now: float) -> Loss:
+    """Of pausing a provider."""
+    decided = routes.policy.providers.get(slug, ProviderPolicy())
+    after = replace(routes.policy, providers={**routes.policy.providers, slug: replace(decided, paused=True)})
+    gone = [each for each in (*routes.keys, *routes.shared) if each.provider == slug]
+    return loss(routes, replace(routes, policy=after), gone, callers, now)
+
+
+def of_own_keys(routes: Routes, *, callers: Callers, now: float) -> Loss:
+    """Of switching the organization's own keys off."""
+    after = replace(routes.policy, use_own_keys=False)
+    return loss(routes, replace(routes, policy=after), routes.keys, callers, now)
+
+
+def of_organization(routes: Routes, *, callers: Callers, now: float) -> Loss:
+    """Of pausing all that these callers ask for."""
+    after = replace(routes.policy, paused=True)
+    return loss(routes, replace(routes, policy=after), (*routes.keys, *routes.shared), callers, now)
+
+
+def of_client_key(routes: Routes, name: str, caller: Asking, *, now: float) -> Loss:
+    """Of pausing or revoking a client key."""
+    return of_organization(routes, callers={name: caller}, now=now)
+
+
+def loss(before: Routes, after: Routes, gone: Sequence[RouteKey], callers: Callers, now: float) -> Loss:
+    """gone: the keys of `before` that may serve less in `after`. Without client keys, what anybody would lose."""
+    keys = (*before.keys, *before.shared)
+    models: set[str] = set()
+    providers: set[str] = set()
+    losers: set[str] = set()
+    kinds = alike(callers or {"": NOBODY}, keys)
+    for asked in (*about_models(gone, keys), *about_providers(gone)):
+        for caller, names in kinds:
+            if serves(before, asked, caller, now) and not serves(after, asked, caller, now):
+                models.update(asked.models)
+                providers.update(() if asked.models else (PROVIDERS[asked.provider].label,))
+                losers.update(names)
+    return Loss(tuple(sorted(models)), tuple(sorted(providers)), tuple(sorted(losers - {""}, key=str.casefold)))
+
+
+def serves(routes: Routes, asked: Question, caller: Asking, now: float) -> bool:
+    if routes.policy.paused:
+        return False
+    if asked.operation:
+        return bool(routes.plan(asked.model, now=now, operation=asked.operation, asking=caller).candidates)
+    found = plan_native(
+        routes.keys, asked.provider, asked.model, asking=caller, policy=routes.policy, health=routes.health, now=now
+    )
+    return bool(found.candidates)
+
+
+def about_models(gone: Iterable[RouteKey], keys: Sequence[RouteKey]) -> Iterator[Question]:
+    """One question for all models that the very same keys serve: there are hundreds of models, and of client keys too."""
+    same: defaultdict[tuple[str, frozenset[UUID]], list[str]] = defaultdict(list)
+    for provider, model in sorted(set(known(gone))):
+        asked = model, operation_of(provider)
+        same[provider, frozenset(key.id for key in keys if isinstance(judge(key, asked), Match))].append(model)
+    for (provider, _), models in same.items():
+        yield Question(provider, models[0], operation_of(provider), tuple(models))
+
+
+def known(keys: Iterable[RouteKey]) -> Iterator[tuple[str, str]]:
+    """Provider and slug of every model that a key is known to serve through the gateway's own API."""
+    for key in keys:
+        if key.enabled and key.tested and operation_of(key.provider):
+            row = PROVIDERS[key.provider]
+            for model in slugs(row, discovered=key.discovered, deployments=key.deployments, overrides=key.overrides):
+                yield key.provider, model
+
+
+def about_providers(gone: Iterable[RouteKey]) -> Iterator[Question]:
+    """Azure has no model of just any name, so it is asked by its own API."""
+    for provider in sorted({key.provider for key in gone if key.provider in PROVIDERS}):
+        operation = "" if PROVIDERS[provider].shape is Shape.AZURE else operation_of(provider)
+        yield Question(provider, f"{provider}:{ANY}" if operation else "", operation)
+
+
+def operation_of(provider: str) -> str:
+    """The one by which service is judged; none where a provider is reached by its own API only."""
+    operations = PROVIDERS[provider].operations if provider in PROVIDERS else ()
+    return "chat" if "chat" in operations else next(iter(operations), "")
+
+
+def alike(callers: Callers, keys: Iterable[RouteKey]) -> list[tuple[Asking, list[str]]]:
+    """Callers for whom every answer is the same, one of them with the names of all."""
+    limited = [key.restrictions for key in keys if key.restrictions is not ANYTHING]
+    kinds: dict[Hashable, tuple[Asking, list[str]]] = {}
+    for name, caller in callers.items():
+        allowed = tuple(each.forbid_caller(caller.member, caller.client_key) is None for each in limited)
+        kinds.setdefault((caller.of_client_key, allowed), (caller, []))[1].append(name)
+    return list(kinds.values())
