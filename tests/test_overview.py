@@ -8,7 +8,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from keys.actions import pause_organization, pause_provider, set_provider_routing, set_routing
 from keys.models import ProviderKey
+from orgs.actions import Actor
 from orgs.models import Membership, Organization, User
 from tests.attempts import attempt, make_keys
 from usage.ingest import book
@@ -51,8 +53,9 @@ def test_keys_that_fail_or_wait_are_named_with_the_way_to_them(client_of: SignIn
     make_keys(acme, "Backup", "groq", status="healthy", needs_test=False)
     page = overview(client_of(alice))
     text = words(page)
-    assert "OpenAI Production is failing. OpenAI refused this key (401). Fix key" in text
-    assert "Perplexity Research has not been tested. It gets no traffic until it passes. Test key" in text
+    moved = "No other OpenAI key works. Requests that no other key can answer fail."
+    assert f"OpenAI Production is failing. OpenAI refused this key (401). {moved} Fix key" in text
+    assert "Perplexity Research has not been tested. It gets no traffic until it passes. Test now" in text
     assert f'href="/o/acme/providers/{failing.id}/"' in page
     assert "Working keys 1 of 3 1 failing, 1 not tested" in text
     assert text.index("is failing") < text.index("has not been tested")
@@ -67,6 +70,89 @@ def test_a_member_reads_the_same_without_being_asked_to_act(client_of: SignIn, b
 
 
 @pytest.mark.parametrize(
+    ("error_class", "title"),
+    [
+        ("refused", "is refused by OpenAI."),
+        ("out_of_money", "has no credit left."),
+        ("trouble", "gets no answer from OpenAI."),
+        ("", "is failing."),
+    ],
+)
+def test_a_failing_key_says_since_when_and_who_has_its_requests(
+    client_of: SignIn, bob: User, acme: Organization, error_class: str, title: str
+) -> None:
+    since = timezone.now() - timedelta(minutes=48)
+    make_keys(acme, needs_test=False, status="failing", error_class=error_class, status_since=since, status_reason="It said no.")
+    make_keys(acme, "Broken", needs_test=False, status="failing")
+    make_keys(acme, "Backup", needs_test=False, status="healthy")
+    stopped = "It stopped working 48 minutes ago . Requests moved to “Backup”."
+    assert f"OpenAI Production {title} It said no. {stopped}" in words(overview(client_of(bob)))
+
+
+def test_a_limited_key_says_when_its_limit_ends(client_of: SignIn, bob: User, acme: Organization) -> None:
+    make_keys(acme, status="limited", needs_test=False, until=timezone.now() + timedelta(minutes=4, seconds=30))
+    make_keys(acme, "Batch", status="limited", needs_test=False, until=timezone.now() - timedelta(minutes=4))
+    text = words(overview(client_of(bob)))
+    assert "OpenAI Production is hitting its rate limit. The limit ends 4 minutes from now ." in text
+    assert "OpenAI Batch is hitting its rate limit. See more" in text
+
+
+def test_an_untested_key_is_tested_from_here(client_of: SignIn, alice: User, bob: User, acme: Organization) -> None:
+    key = make_keys(acme).provider
+    assert f'<form method="post" action="/o/acme/providers/{key.pk}/test/">' in overview(client_of(alice))
+    assert "/test/" not in overview(client_of(bob))
+
+
+def test_what_was_stopped_comes_first_and_can_be_undone_by_an_owner(
+    client_of: SignIn, alice: User, bob: User, acme: Organization
+) -> None:
+    make_keys(acme, status="failing", needs_test=False)
+    stop = {"organization": acme, "by": Actor.command("tests")}
+    pause_organization(**stop)
+    set_routing(**stop, use_own_keys=False)
+    pause_provider(**stop, provider="groq")
+    set_provider_routing(**stop, provider="azure", use_own_keys=False)
+    page = overview(client_of(alice))
+    texts = [
+        "Every request is refused. Acme was paused",
+        "Your own keys are switched off. Shared keys are off too, so every request fails. Switch on",
+        "Your own Azure keys are switched off. No request uses them. See routing",
+        "Groq is paused. No request goes there. It was paused",
+        "OpenAI Production is failing.",
+    ]
+    places = [words(page).find(text) for text in texts]
+    assert places == sorted(places)
+    assert places[0] > 0
+    for address in ("routing/resume/", "routing/own-keys/on/", "routing/groq/resume/"):
+        assert f'<form method="post" action="/o/acme/{address}">' in page
+        assert address not in overview(client_of(bob))
+    set_routing(**stop, own_keys_only=False)
+    assert "Your own keys are switched off. Requests go to shared keys only." in words(overview(client_of(bob)))
+    assert 'href="/o/acme/routing/groq/"' in overview(client_of(bob))
+
+
+def test_only_the_worst_are_listed_where_there_are_many(client_of: SignIn, alice: User, acme: Organization) -> None:
+    for number in range(12):
+        make_keys(acme, f"Key {number}", status="failing", needs_test=False)
+    page = overview(client_of(alice))
+    assert page.count("Fix key") == 10
+    assert 'aria-hidden="true">12</span>' in page
+    assert "And 2 more" in words(page)
+
+
+def test_the_navigation_counts_keys_that_are_on_and_failing(
+    client_of: SignIn, bob: User, acme: Organization, globex: Organization
+) -> None:
+    make_keys(acme, status="healthy")
+    client = client_of(bob)
+    assert "Provider keys 1 failing" not in words(overview(client))
+    make_keys(acme, "Broken", status="failing")
+    make_keys(acme, "Off", status="failing", enabled=False)
+    make_keys(globex, status="failing")
+    assert "Provider keys 1 failing" in words(overview(client))
+
+
+@pytest.mark.parametrize(
     ("states", "sentence"),
     [
         ([("healthy", True)], "Your key is working."),
@@ -78,9 +164,9 @@ def test_nothing_to_do_is_said_in_a_sentence(
     client_of: SignIn, alice: User, acme: Organization, states: list[tuple[str, bool]], sentence: str
 ) -> None:
     for number, (status, enabled) in enumerate(states):
-        make_keys(acme, f"Key {number}", status=status, enabled=enabled, needs_test=False)
+        make_keys(acme, f"Key {number}", status=status, enabled=enabled, needs_test=False, tested_at=timezone.now())
     text = words(overview(client_of(alice)))
-    assert sentence in text
+    assert f"{sentence} Last checked now" in text
     assert "Needs attention" not in text
 
 
@@ -112,5 +198,5 @@ def test_the_number_of_queries_does_not_grow_with_keys(
     for count in (1, 30):
         for number in range(count):
             make_keys(acme, f"Key {count} {number}", status="failing")
-        with django_assert_num_queries(13):
+        with django_assert_num_queries(16):
             overview(client)

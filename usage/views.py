@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
+from keys import listing
 from keys.models import ProviderKey
 from keys.providers import PROVIDERS
 from orgs.access import org_view
@@ -54,20 +55,24 @@ def usage_csv(request: HttpRequest, organization: Organization) -> HttpResponseB
 @require_safe
 @org_view("orgs.view_organization")
 def overview(request: HttpRequest, organization: Organization) -> HttpResponse:
-    keys = list(ProviderKey.objects.for_org(organization))
-    if not keys:
+    listed = listing.rows(ProviderKey.objects.for_org(organization))
+    if not listed:
         return _first_run(request, organization)
     now, local = timezone.now(), zone(organization.timezone)
     week = report(organization, queries.read({"range": "7d"}, local, now))
+    waiting = overviews.attention(organization, listed, now)
     return render(
         request,
         "usage/overview.html",
         {
             "page": "overview",
             "today": figures.today(now.astimezone(local)),
-            "attention": overviews.attention(keys),
-            "all_well": overviews.all_well(keys),
-            "stats": [*overviews.of_week(screens.stats(week)[:4]), overviews.working(keys)],
+            "attention": waiting[: overviews.LINES_SHOWN],
+            "waiting": len(waiting),
+            "more": len(waiting[overviews.LINES_SHOWN :]),
+            "all_well": overviews.all_well(listed),
+            "checked": listing.checked(listed),
+            "stats": [*overviews.of_week(screens.stats(week)[:4]), overviews.working(listed)],
             "chart": screens.chart(week),
             "empty": screens.empty(week, now),
         },
