@@ -21,11 +21,11 @@ pytestmark = pytest.mark.django_db
 BY = Actor.command("test")
 PASSED = TestResult(verdict=Verdict.VALID, reason="", status=200, latency_ms=9, models=("gpt-4o",))
 PAGES: list[tuple[str, list[str], int]] = [
-    ("routing_own_keys_off", [], 11),
-    ("routing_pause", [], 6),
-    ("routing_preferences", [], 6),
-    ("provider_routing", ["openai"], 13),
-    ("provider_routing_pause", ["openai"], 11),
+    ("routing_own_keys_off", [], 13),
+    ("routing_pause", [], 8),
+    ("routing_preferences", [], 7),
+    ("provider_routing", ["openai"], 14),
+    ("provider_routing_pause", ["openai"], 13),
 ]
 
 
@@ -203,6 +203,7 @@ def test_switching_our_keys_off_asks_first_and_says_what_happens(alices: Client,
     assert "Requests will stop using your keys. Shared keys are off, so every request will fail." in text
     assert "<b>1 model</b> no key is left for: openai/gpt-4o" in text
     assert "<b>1 client key</b> affected: web-app" in text
+    assert "0 requests in the last 7 days" in text
     assert routes.of(acme).policy.use_own_keys
     assert "Your keys are switched off." in after(alices, page("routing_own_keys_off"))
     assert not routes.of(acme).policy.use_own_keys
@@ -250,12 +251,13 @@ def test_pausing_everything_asks_first_and_shows_until_resumed(alices: Client, a
 
 
 def test_pausing_a_provider_asks_first_and_shows_until_resumed(alices: Client, acme: Organization) -> None:
-    assert "so no request fails" in alices.get(page("provider_routing_pause", "openai")).text
+    assert "Every model that is served now has another key." in alices.get(page("provider_routing_pause", "openai")).text
     make_key(acme)
     text = alices.get(page("provider_routing_pause", "openai")).text
     assert "Pause OpenAI?" in text
     assert "<b>1 model</b> no key is left for: openai/gpt-4o" in text
     assert "Requests that name <b>OpenAI</b> fail" in text
+    assert "0 requests to OpenAI in the last 7 days" in text
     assert "No request goes to OpenAI." in after(alices, page("provider_routing_pause", "openai"))
     assert routes.of(acme).policy.providers["openai"].paused
     assert "Requests go to OpenAI again" in after(alices, page("provider_routing_resume", "openai"))
