@@ -129,12 +129,14 @@ class Gateway:
         return {"GET": self._model} if path.startswith(f"{MODELS}/") else {}
 
     async def _models(self, exchange: Exchange) -> None:
-        tenant = admit(self.directory, exchange).tenant
-        await exchange.answer(200, listing.all_models(tenant))
+        await exchange.answer(200, listing.all_models(self._reachable(exchange)))
 
     async def _model(self, exchange: Exchange) -> None:
-        tenant = admit(self.directory, exchange).tenant
-        await exchange.answer(200, listing.one_model(tenant, exchange.path.removeprefix(f"{MODELS}/")))
+        await exchange.answer(200, listing.one_model(self._reachable(exchange), exchange.path.removeprefix(f"{MODELS}/")))
+
+    def _reachable(self, exchange: Exchange) -> dict[str, list[str]]:
+        caller = admit(self.directory, exchange)
+        return listing.reachable(caller.tenant, caller.asking, self.directory.shared_with(caller.tenant))
 
     async def _health(self, exchange: Exchange) -> None:
         await exchange.answer(200, b'{"status":"ok"}')

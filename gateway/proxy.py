@@ -82,7 +82,7 @@ class Proxy:
         plan = ask(tenant.routes, policy=tenant.policy, shared=shared)
         lent = bool(plan.closed_by and shared and not plan.candidates and ask(shared).candidates)
         headers = passed_on(exchange.headers, stream=request.stream)
-        await self.send(exchange, caller, request, plan, headers, lambda: no_candidate(request.model, tenant, plan, lent=lent))
+        await self.send(exchange, caller, request, plan, headers, lambda: no_candidate(request.model, caller, plan, lent=lent))
 
     async def send(
         self,

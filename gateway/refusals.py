@@ -6,7 +6,7 @@ from typing import NamedTuple
 from gateway.attempts import Attempt
 from gateway.errors import Refusal
 from gateway.listing import reachable
-from gateway.snapshot import Tenant
+from gateway.snapshot import Caller
 from gateway.upstream import Failure
 from keys import catalog
 from keys.providers import PROVIDERS, Provider
@@ -89,7 +89,7 @@ def headers_of(failure: Failure) -> dict[str, str]:
     return {**kept, "x-should-retry": "false"}
 
 
-def no_candidate(model: str, tenant: Tenant, plan: Plan, *, lent: bool) -> Refusal:
+def no_candidate(model: str, caller: Caller, plan: Plan, *, lent: bool) -> Refusal:
     """Says for each key why it cannot serve the model. lent: the operator's shared keys could, if the policy let them."""
     if not plan.left_out and not lent:
         message = "This organization has no provider key yet. An owner adds one in the dashboard, under Provider keys."
@@ -104,7 +104,7 @@ def no_candidate(model: str, tenant: Tenant, plan: Plan, *, lent: bool) -> Refus
             return Refusal(
                 told.status, told.code, f"No key may serve the model {model}. {reasons} {told.advice}", headers=NO_RETRY
             )
-    near = catalog.nearest(model, list(reachable(tenant)))
+    near = catalog.nearest(model, list(reachable(caller.tenant, caller.asking)))
     names = f" Did you mean {', '.join(near)}?" if near else ""
     return Refusal(404, "model_not_found", f"No key can serve the model {model}.{names} {reasons}", param="model")
 

@@ -209,6 +209,29 @@ def judge(key: RouteKey, asked: tuple[str, str]) -> Judged:
     return found
 
 
+def open_to(keys: Sequence[RouteKey], shared: Sequence[RouteKey], asking: Asking, policy: Policy) -> list[RouteKey]:
+    """Keys that serve this caller something, whatever their health."""
+    settings = settle((Source.CLIENT_KEY, asking.of_client_key), (Source.ORGANIZATION, policy.preferences))
+    lent = () if policy.own_keys_only else shared
+    return [
+        key
+        for key in (*keys, *lent)
+        if key.enabled
+        and key.tested
+        and key.restrictions.forbid_caller(asking.member, asking.client_key) is None
+        and bar(key.provider, policy, settings, key.tier) is None
+    ]
+
+
+def allows(key: RouteKey, slug: str) -> bool:
+    """Whether the key's own limits let it serve this model, which it has."""
+    if key.restrictions.models is None:
+        return True
+    provider = PROVIDERS[key.provider]
+    found = catalog.serve(provider, catalog.read(slug), key.discovered, key.deployments, key.region, key.overrides)
+    return found is not None and key.restrictions.allow_model(names_of(key, found))
+
+
 def match(key: RouteKey, wanted: catalog.Wanted, operation: str) -> Judged:
     """How a key serves a model, or why it does not."""
     if wanted.pinned is not None and wanted.pinned != key.provider:
