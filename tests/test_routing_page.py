@@ -16,12 +16,12 @@ from keys.providers import Credential
 from keys.testing import TestResult, Verdict
 from orgs.actions import Actor
 from orgs.models import OWNER, Membership, Organization, User
+from tests.fake import FakeProvider
 
 BY = Actor.command("test")
 PASSED = TestResult(verdict=Verdict.VALID, reason="", status=200, latency_ms=9, models=("gpt-4o", "o3-mini"))
 REFUSED = TestResult(verdict=Verdict.INVALID, reason="OpenAI refused this key (401).", status=401, latency_ms=9, models=())
 PAGE, ORDER = reverse("routing", args=["acme"]), reverse("routing_order", args=["acme"])
-ON = {"needs_test": False}
 
 
 @pytest.fixture
@@ -32,6 +32,13 @@ def alices(client_of: Callable[[User], Client], alice: User, acme: Organization)
 @pytest.fixture
 def bobs(client_of: Callable[[User], Client], bob: User, acme: Organization) -> Client:
     return client_of(bob)
+
+
+@pytest.fixture
+def provider_answers(settings: Any, fake_provider: FakeProvider) -> FakeProvider:
+    """Tests of keys reach the fake."""
+    settings.UPSTREAM_OVERRIDES = fake_provider.overrides()
+    return fake_provider
 
 
 def make_key(organization: Organization, provider: str, name: str, **changes: Any) -> ProviderKey:
@@ -116,6 +123,25 @@ def test_keys_without_traffic_are_below_the_order_and_keep_their_place(
     assert names(sent(text)["order"]) == ["Main", "Backup", "Production", "Refused", "Default", "Research"]
 
 
+def test_turning_on_and_testing_lead_back_to_the_order(
+    alices: Client, keys: dict[str, ProviderKey], provider_answers: FakeProvider
+) -> None:
+    disable_key(key=keys["Main"], by=BY)
+    for name, says in (("provider_key_enable", "“Main” is on."), ("provider_key_test", "Main")):
+        answer = alices.post(reverse(name, args=["acme", keys["Main"].pk]), {"from": "routing"}, follow=True)
+        assert answer.redirect_chain == [(PAGE, 302)]
+        assert says in answer.text
+
+
+def test_a_new_key_says_where_it_came(alices: Client, acme: Organization, provider_answers: FakeProvider) -> None:
+    make_key(acme, "openai", "Production")
+    make_key(acme, "groq", "Default")
+    for name, place in (("Second", "behind “OpenAI Production”"), ("Third", "behind “OpenAI Second”")):
+        fields = {"name": name, "api_key": provider_answers.key("openai"), "do": "test"}
+        answer = alices.post(reverse("provider_key_add", args=["acme", "openai"]), fields, follow=True)
+        assert f"“{name}” passed its test and is now {place} in the order." in answer.text
+
+
 def test_a_member_reads_the_order_and_cannot_move_anything(
     bobs: Client, acme: Organization, keys: dict[str, ProviderKey]
 ) -> None:
@@ -152,7 +178,7 @@ def test_the_page_takes_as_many_queries_for_300_keys_as_for_3(
     assert len(sent(answer.text)["order"]) == 300
 
 
-QUERIES = 5 + 4 + 5 + 1  # around every page; switches and fallback; routing as the gateway knows it; keys
+QUERIES = 6 + 4 + 5 + 1  # around every page; switches and fallback; routing as the gateway knows it; keys
 
 
 # Staging without scripts

@@ -104,9 +104,9 @@ def announce(request: HttpRequest, key: ProviderKey, result: TestResult | None, 
     if result is None:
         messages.success(request, f"“{key.name}” is saved. It gets no traffic until it passes a test.")
     elif result.verdict is Verdict.LIMITED:
-        messages.success(request, f"{result.reason} “{key.name}” is saved and is now last in the order.")
+        messages.success(request, f"{result.reason} “{key.name}” is saved and is now {standing(key)} in the order.")
     else:
-        messages.success(request, f"“{key.name}” passed its test and is now last in the order.")
+        messages.success(request, f"“{key.name}” passed its test and is now {standing(key)} in the order.")
     warn(request, key, warnings)
 
 
@@ -117,6 +117,15 @@ def warn(request: HttpRequest, key: ProviderKey, warnings: tuple[str, ...]) -> N
         messages.warning(
             request, f"The same secret is saved as “{twin.name}” too. Both count against the same limits at {key.row.label}."
         )
+
+
+def standing(key: ProviderKey) -> str:
+    """Where the key came: behind its provider's other keys, or behind all prioritized ones."""
+    present = list(ProviderKey.objects.for_org(key.organization))
+    at = present.index(key)
+    if at == len(present) - 1:
+        return "last"
+    return f"behind “{present[at - 1]}”" if at else "first"
 
 
 def to_list(request: HttpRequest, organization: Organization) -> HttpResponse:

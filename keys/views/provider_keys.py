@@ -169,6 +169,9 @@ def run_test(request: HttpRequest, key: ProviderKey) -> tuple[int, str]:
 
 
 def back(request: HttpRequest, key: ProviderKey) -> HttpResponse:
-    if request.POST.get("from") == "key":
-        return redirect("provider_key", key.organization.slug, key.pk)
+    match request.POST.get("from"):
+        case "key":
+            return redirect("provider_key", key.organization.slug, key.pk)
+        case "routing":
+            return redirect("routing", key.organization.slug)
     return redirect("provider_key_list", key.organization.slug)
