@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "django.forms",
     "django_htmx",
+    "django_tasks_db",
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -118,6 +119,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 if REDIS_URL:
     CACHES["default"] = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+
+# Work that nobody waits for: kept in the database, done by the process beside the server or by `manage.py db_worker`
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 
 # Time and language
 USE_TZ = True
@@ -184,7 +188,10 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {"django.request": {"level": "ERROR"}},  # an answer of 404 or 422 is no news, and addresses hold tokens
+    "loggers": {
+        "django.request": {"level": "ERROR"},  # an answer of 404 or 422 is no news, and addresses hold tokens
+        "django.tasks": {"level": "WARNING"},  # nor is a task that was done
+    },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
 }
 

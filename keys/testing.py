@@ -1,6 +1,7 @@
 """Does a credential work? One cheap call that spends nothing, and a plain sentence about what came of it."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -21,6 +22,8 @@ LARGEST_ANSWER = 4 * 1024 * 1024
 INVENTED = "ThisKeyWasNeverGivenToAnybodyItIsMadeUpToBeRefused"
 NO_PROOF = "did not refuse an invented key, so its answer says nothing about this one."
 
+log = logging.getLogger(__name__)
+
 type Reply = tuple[int, Mapping[str, str], bytes]
 
 
@@ -35,13 +38,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """`reason` is for the owner and holds no secret. `status` is the provider's, None when it did not answer."""
+    """`reason` is for the owner and holds no secret. `status` is the provider's, None when it did not answer.
+
+    error_class: what LIMITED stands for, as in ErrorClass; a key that may only not make this test has `no_permission`.
+    """
 
     verdict: Verdict
     reason: str
     status: int | None = None
     latency_ms: int = 0
     models: tuple[str, ...] = ()
+    error_class: str = ""
     __test__ = False
 
 
@@ -52,6 +59,24 @@ def test_credential(provider: Provider, credential: Credential) -> TestResult:
 
 
 test_credential.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for one of its own
+
+
+def examine_all(keys: Sequence[tuple[Provider, Credential]]) -> list[TestResult]:
+    """As `test_credential`, of all of them at once. What goes wrong with one is told of it as UNKNOWN."""
+    return asyncio.run(gather(keys, AllowList.parse(settings.EGRESS_ALLOW), settings.UPSTREAM_OVERRIDES))
+
+
+async def gather(keys: Sequence[tuple[Provider, Credential]], allow: AllowList, overrides: Mapping[str, str]) -> list[TestResult]:
+    examinations = (examine(provider, credential, allow=allow, overrides=overrides) for provider, credential in keys)
+    found = await asyncio.gather(*examinations, return_exceptions=True)
+    return [result_of(provider, result) for (provider, _), result in zip(keys, found, strict=True)]
+
+
+def result_of(provider: Provider, found: TestResult | BaseException) -> TestResult:
+    if isinstance(found, TestResult):
+        return found
+    log.error("A test of a key for %s ended with %s.", provider.label, type(found).__name__)
+    return TestResult(Verdict.UNKNOWN, f"{provider.label} could not be asked.")
 
 
 async def examine(
@@ -107,10 +132,16 @@ class Examination:
             return TestResult(Verdict.UNKNOWN, prefix + self.silence(error))
         judged, reason = verdict(self.provider, status, body, headers, test)
         if judged != Verdict.VALID:
-            return TestResult(Verdict(judged), prefix + reason, status)
+            return TestResult(Verdict(judged), prefix + reason, status, error_class=self.limit(judged, status, headers, body))
         if test.control and not await self.refuses_strangers(test):
             return TestResult(Verdict.UNKNOWN, f"{self.provider.label} {NO_PROOF}", status)
         return TestResult(Verdict.VALID, reason, status, models=tuple(await self.models(test, body)))
+
+    def limit(self, judged: str, status: int, headers: Mapping[str, str], body: bytes) -> str:
+        """Why an accepted key is of no use now. A good answer that speaks against the key tells of its account."""
+        if judged != Verdict.LIMITED:
+            return ""
+        return ErrorClass.OUT_OF_MONEY if status < 400 else classify(self.provider, status, headers, body)
 
     async def call(self, test: TestCall, deployment: int | None = None) -> Reply:
         request = self.request(test.path, test.service, deployment, "POST" if test.form else "GET")

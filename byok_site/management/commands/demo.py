@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from byok_site import demo
 from byok_site.demo_provider import DemoProvider
-from byok_site.management.commands.serve import collect_static, ingesting, listen, prepare_database, run_server
+from byok_site.management.commands.serve import background, collect_static, listen, prepare_database, run_server
 
 FOLDER = settings.BASE_DIR / "var" / "demo"
 DEFAULT = ("SECRET_KEY", "VAULT_KEYS", "DATABASE_URL", "REDIS_URL", "GATEWAY_WORKERS", "EGRESS_ALLOW")
@@ -57,5 +57,5 @@ class Command(BaseCommand):
         url = settings.PUBLIC_URL + reverse("account_login")
         self.stdout.write(LINES.format(url=url, public=settings.PUBLIC_URL, **remembered))
         self.stdout.flush()
-        with ingesting():
+        with background():
             run_server(listener)

@@ -76,9 +76,9 @@ def greeting() -> str:
 
 
 @contextlib.contextmanager
-def ingesting() -> Iterator[None]:
-    """A process beside this one that books usage. It ends with this one, however this one ends."""
-    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "ingest"]
+def background() -> Iterator[None]:
+    """A process beside this one that books usage and does the tasks. It ends with this one, however this one ends."""
+    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "background"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
     try:
         yield
@@ -117,5 +117,5 @@ class Command(BaseCommand):
         collect_static()
         self.stdout.write(greeting())
         self.stdout.flush()
-        with ingesting():
+        with background():
             run_server(listener)
