@@ -181,14 +181,18 @@ def figures_of(event: UsageEvent) -> str:
     """Times, tokens and cost of an attempt, as far as there are any."""
     parts = []
     if event.first_byte_ms is not None:
-        parts.append(f"first byte after {seconds(event.first_byte_ms)}")
+        parts.append(f"first byte after {took(event.first_byte_ms)}")
     if event.latency_ms is not None:
-        parts.append(f"{seconds(event.latency_ms)} in all")
+        parts.append(f"{took(event.latency_ms)} in all")
     if event.input_tokens or event.output_tokens:
         about = "about " if event.estimated else ""
         parts.append(f"{about}{whole(event.input_tokens)} tokens in and {whole(event.output_tokens)} out")
         parts.append(cost_of([event]))
     return ", ".join(parts)
+
+
+def took(milliseconds: int) -> str:
+    return f"{milliseconds} ms" if milliseconds < 1000 else seconds(milliseconds)
 
 
 def cost_of(events: Iterable[UsageEvent]) -> str:
