@@ -41,7 +41,8 @@ class RestrictionForm(forms.Form):
     )
 
     def __init__(self, *args: Any, key: ProviderKey, **kwargs: Any) -> None:
-        super().__init__(*args, initial=initial_of(key), **kwargs)
+        kwargs["initial"] = initial_of(key)
+        super().__init__(*args, **kwargs)
         people = Membership.objects.for_org(key.organization).select_related("user").order_by("user__name", "user__email")
         programs = ClientKey.objects.for_org(key.organization).live()
         self.fields["members"].choices = [(each.user.pk, called(each)) for each in people]  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
 """Limits of a key: the form that owners fill in, the action behind it, and what becomes of requests."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -106,7 +106,7 @@ def test_only_what_differs_is_told_and_nothing_when_nothing_does(key: ProviderKe
         ({"client_keys": [uuid4()]}, "A client key you chose is revoked."),
     ],
 )
-def test_an_empty_list_is_refused_and_so_is_what_is_not_there(changes: Mapping[str, Any], said: str, key: ProviderKey) -> None:
+def test_an_empty_list_is_refused_and_so_is_what_is_not_there(changes: dict[str, Any], said: str, key: ProviderKey) -> None:
     with pytest.raises(RestrictionError, match=said) as refused:
         set_restrictions(key=key, **EVERYTHING | changes, by=BY)
     assert [refused.value.field] == list(changes)
