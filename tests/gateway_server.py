@@ -11,10 +11,10 @@ import uvicorn
 
 from gateway.app import Gateway
 from gateway.directory import Directory
-from keys import actions
+from keys import actions, data_keys
 from keys.addresses import AllowList
 from keys.egress import Egress
-from keys.models import ProviderKey
+from keys.models import ClientKey, ProviderKey, RoutingPreference
 from keys.providers import Credential
 from keys.testing import TestResult, Verdict
 from orgs.actions import Actor
@@ -45,12 +45,14 @@ class RunningGateway:
             "public_url": self.url,
             **options,
         }
+        self._number = ClientKey.objects.filter(organization=organization).count() or ""  # of the program that calls
         self._server: uvicorn.Server | None = None
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="gateway-server", daemon=True)
 
     def start(self) -> "RunningGateway":
-        self.client_key, self.secret = actions.issue_client_key(organization=self.organization, name="Tests", by=BY)
+        name = f"Tests{self._number}"
+        self.client_key, self.secret = actions.issue_client_key(organization=self.organization, name=name, by=BY)
         self.directory.refresh()
         self._thread.start()
         self._ready.wait()
@@ -72,6 +74,7 @@ class RunningGateway:
                 **self._options,
             )
             config = uvicorn.Config(gateway, lifespan="off", log_level="warning", timeout_graceful_shutdown=5)
+            self.budget = gateway.proxy.ledger.budget
             self._server = uvicorn.Server(config)
             self._ready.set()
             await self._server.serve(sockets=[self._socket])
@@ -93,6 +96,27 @@ class RunningGateway:
         )
         self.directory.refresh()
         return key
+
+    def prefer(self, **preferences: Any) -> None:
+        """What the organization wishes of routing."""
+        RoutingPreference.objects.update_or_create(organization=self.organization, defaults={"preferences": preferences})
+        self._bump()
+
+    def reseal(self, key: ProviderKey, behavior: str) -> None:
+        """From now on `behavior` happens to this key: as if something had changed at the provider."""
+        credential = Credential({"api_key": self.fake.key(key.provider, behavior)}, {}, key.hint)
+        sealed = data_keys.seal_credential(key, credential, data_keys.of(self.organization))
+        ProviderKey.objects.filter(pk=key.pk).update(sealed=sealed)
+        self._bump()
+
+    def passes_test(self, key: ProviderKey) -> None:
+        key.refresh_from_db()
+        actions.record_test(key=key, result=TestResult(Verdict.VALID, "", 200), by=BY)
+        self.directory.refresh()
+
+    def _bump(self) -> None:
+        Organization.objects.filter(pk=self.organization.pk).bump_routing()
+        self.directory.refresh()
 
     def attempts(self) -> list[Finished]:
         """What the journal says, in the order in which attempts ended."""
