@@ -38,7 +38,8 @@ class Unreturned:
     look: ClassVar[dict[str, Any]] = {"class": "input mono"}
 
     def __init__(self, **attrs: Any) -> None:
-        super().__init__(attrs=self.keep | self.look | attrs)  # type: ignore[call-arg]  # of the Django widget beside it
+        chosen = {name: value for name, value in (self.keep | self.look | attrs).items() if value is not None}
+        super().__init__(attrs=chosen)  # type: ignore[call-arg]  # of the Django widget beside it
 
     def format_value(self, value: object) -> None:
         return None

@@ -17,19 +17,22 @@ from django.test import Client
 from django.urls import reverse
 from django.views.debug import ExceptionReporter
 
+from keys.actions import add_key
 from keys.forms import FORMS, KeyForm, Unreturned
-from keys.models import ProviderKey
-from keys.providers import PROVIDERS
+from keys.models import ProviderKey, RetiredCredential
+from keys.providers import PROVIDERS, Credential
+from orgs.actions import Actor
 from orgs.models import Organization, User
 from tests.fake import FakeProvider
 from tests.fake.stages import STAGES
-from tests.submissions import good, private_key
+from tests.submissions import deployment, good, private_key
 
 CANARY = "canary7Q2hX9vK4mR8tW3zB6nD1fG5jL0pS"
 ENDING = "tail"  # a hint may show the last four characters
 SECRET = f"{CANARY}{ENDING}"
 EVERY_FORM = [(slug, mode) for slug, row in PROVIDERS.items() for mode in FORMS[row.shape]]
 WAYS = [{}, {"HX-Request": "true"}]
+PAGES_OF_A_KEY = ("provider_key", "provider_key_disable", "provider_key_remove", "provider_key_replace", "provider_key_rename")
 
 
 def tell_tales() -> list[str]:
@@ -55,9 +58,10 @@ def at_debug_level(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert_clean(caplog.text, "the log")
 
 
-def submit(client: Client, provider: str, mode: str, fields: dict[str, Any], do: str, **headers: str) -> None:
-    """Post the form in a plain way and by htmx, and look at all that comes back."""
-    address = reverse("provider_key_add", args=["acme", provider]) + f"?mode={mode}"
+def submit(client: Client, provider: str, mode: str, fields: dict[str, Any], do: str, replaces: Any = None) -> None:
+    """Post the form in a plain way and by htmx, and look at all that comes back. `replaces` is the id of a key."""
+    name, place = ("provider_key_replace", replaces) if replaces else ("provider_key_add", provider)
+    address = reverse(name, args=["acme", place]) + f"?mode={mode}"
     for number, way in enumerate(WAYS):
         answer = client.post(address, {"name": f"{mode} {do} {number}", **fields, "do": do}, headers=way)
         assert answer.status_code in (200, 302, 422)
@@ -83,7 +87,7 @@ def test_a_saved_secret_is_in_no_answer_page_row_or_repr(provider: str, mode: st
     keys = list(ProviderKey.objects.for_org(acme))
     assert len(keys) == len(WAYS)
     for name, key in [("provider_key_list", None), ("provider_picker", None), ("overview", None), ("usage", None)] + [
-        (name, key) for key in keys for name in ("provider_key", "provider_key_disable", "provider_key_remove")
+        (name, key) for key in keys for name in PAGES_OF_A_KEY
     ]:
         address = reverse(name, args=["acme", *([key.pk] if key else [])])
         assert_clean(alices.get(address).content, address)
@@ -91,6 +95,50 @@ def test_a_saved_secret_is_in_no_answer_page_row_or_repr(provider: str, mode: st
         assert_clean(f"{key!r} {key!s} {vars(key)} {ProviderKey.objects.filter(pk=key.pk).values()}", "the model object")
     for table, row in all_rows():
         assert_clean(row, table)
+
+
+# Replaced
+
+
+@pytest.fixture
+def nobody_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test was one too many in this minute, so that it could not tell."""
+    monkeypatch.setattr("keys.pace.TESTS_A_MINUTE", 0)
+
+
+def replaceable(organization: Organization, provider: str) -> ProviderKey:
+    """A key of the provider, whose credential is of no use and no secret."""
+    resource = {name: value for name, value in deployment("").items() if name != "api_key"}
+    plain = Credential({"api_key": "of no worth", "api_keys": ["of no worth"]}, {"deployments": [resource]}, "…")
+    by = Actor.command("test")
+    return add_key(organization=organization, provider=provider, name="Main", credential=plain, test=None, by=by)
+
+
+@pytest.mark.parametrize(("provider", "mode"), EVERY_FORM)
+def test_a_secret_that_came_and_went_is_in_no_answer_page_or_row(
+    provider: str, mode: str, alices: Client, acme: Organization, nobody_tests: None
+) -> None:
+    """Replaced twice without a test, and then the first comes back."""
+    key = replaceable(acme, provider)
+    for secret in (SECRET, f"{CANARY}other{ENDING}"):
+        submit(alices, provider, mode, good(PROVIDERS[provider], mode, secret), "anyway", replaces=key.pk)
+    key.refresh_from_db()
+    assert key.secret_version == 3
+    restore = reverse("provider_key_restore", args=["acme", key.pk, 2])
+    for answer in (
+        alices.get(restore),
+        alices.post(restore, {"do": "test"}),
+        alices.post(restore, {"do": "anyway"}, follow=True),
+    ):
+        assert_clean(answer.content, "the answer to a restore")
+    key.refresh_from_db()
+    assert key.secret_version == 4
+    for name in PAGES_OF_A_KEY:
+        assert_clean(alices.get(reverse(name, args=["acme", key.pk])).content, name)
+    for table, row in all_rows():
+        assert_clean(row, table)
+    for retired in RetiredCredential.objects.all():
+        assert_clean(f"{retired!r} {retired!s} {vars(retired)}", "the retired credential")
 
 
 @pytest.fixture
@@ -170,15 +218,29 @@ def test_a_refused_secret_is_in_no_answer(provider: str, mode: str, alices: Clie
         assert_clean(line, table)
 
 
+@pytest.mark.parametrize(("provider", "mode"), EVERY_FORM)
+def test_a_refused_replacement_is_in_no_answer(
+    provider: str, mode: str, alices: Client, acme: Organization, nobody_tests: None
+) -> None:
+    row, key = PROVIDERS[provider], replaceable(acme, provider)
+    for fields in refused(FORMS[row.shape][mode], good(row, mode, SECRET)):
+        submit(alices, provider, mode, fields, "test", replaces=key.pk)
+    key.refresh_from_db()
+    assert key.secret_version == 1
+    for table, line in all_rows():
+        assert_clean(line, table)
+
+
 @pytest.mark.parametrize("provider", [slug for slug in PROVIDERS if slug in STAGES])
 @pytest.mark.parametrize("behavior", ["echoes", "refused", "forbidden", "html", "cuts", "valid"])
 def test_a_secret_is_not_repeated_from_what_the_provider_answers(
-    provider: str, behavior: str, alices: Client, settings: Any, fake_provider: FakeProvider
+    provider: str, behavior: str, alices: Client, acme: Organization, settings: Any, fake_provider: FakeProvider
 ) -> None:
     settings.UPSTREAM_OVERRIDES = fake_provider.overrides()
     row, mode = PROVIDERS[provider], next(iter(FORMS[PROVIDERS[provider].shape]))
     fields = good(row, mode, fake_provider.key(provider, behavior) + SECRET)
     submit(alices, provider, mode, fields, "test")
+    submit(alices, provider, mode, fields, "test", replaces=replaceable(acme, provider).pk)
     assert fake_provider.requests
     for key in ProviderKey.objects.all():
         answer = alices.post(reverse("provider_key_test", args=["acme", key.pk]), follow=True)
@@ -229,3 +291,31 @@ def test_a_report_of_a_crash_does_not_hold_it(
         assert_clean(answer.content, "the error page")
         for report in written:
             assert_clean(report, f"the report of {fault}")
+
+
+FAULTS_IN_REPLACING = (
+    *("keys.actions.writing.record", "keys.vault._binding", "keys.credentials.finish", "keys.views.adding.wait_for_test"),
+    *("keys.actions.replacing.retire", "keys.actions.replacing.apply_test", "keys.data_keys.fingerprint"),
+)
+
+
+@pytest.mark.parametrize(("provider", "mode"), EVERY_FORM)
+def test_a_report_of_a_crash_while_replacing_does_not_hold_it(
+    provider: str, mode: str, alices: Client, acme: Organization, nobody_tests: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alices.raise_request_exception = False
+    key = replaceable(acme, provider)
+    new = (reverse("provider_key_replace", args=["acme", key.pk]) + f"?mode={mode}", good(PROVIDERS[provider], mode, SECRET))
+    assert alices.post(new[0], {**good(PROVIDERS[provider], mode, f"{SECRET}first"), "do": "anyway"}).status_code == 302
+    restored = (reverse("provider_key_restore", args=["acme", key.pk, 1]), {})
+    for fault in FAULTS_IN_REPLACING:
+        for address, fields in (new, restored)[: 1 if fault == "keys.credentials.finish" else 2]:
+            with monkeypatch.context() as patch, reports() as written:
+                patch.setattr(fault, fail)
+                answer = alices.post(address, {**fields, "do": "anyway"})
+            assert written, fault
+            assert_clean(answer.content, "the error page")
+            for report in written:
+                assert_clean(report, f"the report of {fault}")
+    key.refresh_from_db()
+    assert key.secret_version == 2

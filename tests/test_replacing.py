@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.contrib.auth.models import AnonymousUser
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.db import IntegrityError, connection
 from django.template.loader import render_to_string
@@ -482,6 +483,15 @@ def test_every_shape_is_replaced_by_its_own_form(
     assert alices.post(page("_replace", key.pk), {**fields, "do": "anyway"}).status_code == 302
     assert stored(key).secret_version == 2
     assert set(held(key).secret) < {"api_keys", "private_key", "private_key_id", "secret_access_key"}
+
+
+def test_a_service_account_may_come_as_a_file(alices: Client, acme: Organization, by: Actor, settings: Any) -> None:
+    settings.UPSTREAM_OVERRIDES = {"vertex:token": "http://127.0.0.1:9"}
+    key = make(acme, by, provider="vertex", given=Credential({"api_key": "x"}, {"location": "us-central1"}, "…"))
+    assert "required" not in alices.get(page("_replace", key.pk)).text
+    file = SimpleUploadedFile("key.json", json.dumps(service_account("0123456789abcdef")).encode(), "application/json")
+    alices.post(page("_replace", key.pk), {"file": file, "location": "europe-west4", "do": "anyway"})
+    assert held(key).public["location"] == "europe-west4"
 
 
 @time_machine.travel(NOON, tick=False)

@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from keys import data_keys
-from keys.actions.health import apply_test
+from keys.actions.health import TESTED_FIELDS, apply_test
 from keys.actions.writing import lock, tell
 from keys.models import ProviderKey, RetiredCredential
 from keys.providers import Credential
@@ -17,11 +17,7 @@ from orgs.actions import Actor
 
 RESTORABLE = timedelta(hours=1)
 KEYHOLD = Actor(label="Keyhold")
-CREDENTIAL = ("sealed", "secret_version", "hint", "fingerprint", "public", "discovered_models")
-HEALTH = (
-    *("status", "status_reason", "status_since", "error_class", "until", "trips", "health_changed_at", "last_error"),
-    *("needs_test", "tested_at", "next_test_at", "failed_tests"),
-)
+CREDENTIAL = ("sealed", "secret_version", "hint", "fingerprint", "public", "last_error")
 SHOWN = ("secret_version", "hint", "fingerprint", "public", "status", "needs_test")
 
 
@@ -109,7 +105,7 @@ def take_over(
     retired = retire(key)
     put(key, credential, models)
     apply_test(key, test)
-    key.save(update_fields=[*CREDENTIAL, *HEALTH])
+    key.save(update_fields=[*CREDENTIAL, *TESTED_FIELDS])
     tell(key, by, tag, before=before, after={name: getattr(key, name) for name in SHOWN} | {"verdict": test.verdict})
     return retired
 
