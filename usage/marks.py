@@ -11,7 +11,7 @@ from usage.models import Outcome
 
 KEY = ("key", "slot")
 KINDS = ("passed", "limited", "failed")
-KIND = {
+KIND: dict[str, str] = {
     ErrorClass.CLIENT: "passed",  # the provider took the key and read the request
     ErrorClass.LIMITED: "limited",
     ErrorClass.REFUSED: "failed",
@@ -44,7 +44,7 @@ def rows(attempts: Iterable[Ended], present: Container[UUID]) -> list[Row]:
         kind = kind_of(attempt.outcome, attempt.error_class)
         if kind and attempt.provider_key_id in present:
             counts[attempt.provider_key_id, half_hour(attempt.started_at)][KINDS.index(kind)] += 1
-    return [(*key, *counts[key]) for key in sorted(counts)]
+    return [(key, slot, passed, limited, failed) for (key, slot), (passed, limited, failed) in sorted(counts.items())]
 
 
 def kind_of(outcome: str, error_class: str) -> str | None:

@@ -219,7 +219,7 @@ def facts_of(
     first = events[0]
     local = first.started_at.astimezone(zone)
     client = ClientKey.objects.filter(organization=organization, pk=first.client_key_id).first()
-    person = User.objects.filter(pk=first.member_id).first()
+    person = User.objects.filter(pk=first.member_id or 0).first()
     tokens = [sum(event.input_tokens for event in tried), sum(event.output_tokens for event in tried)]
     return [
         ("Begun", f"{local.day} {local:%b %Y, %H:%M:%S} {figures.zone_name(zone)}"),
