@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -107,7 +108,7 @@ def test_what_was_stopped_comes_first_and_can_be_undone_by_an_owner(
     client_of: SignIn, alice: User, bob: User, acme: Organization
 ) -> None:
     make_keys(acme, status="failing", needs_test=False)
-    stop = {"organization": acme, "by": Actor.command("tests")}
+    stop: dict[str, Any] = {"organization": acme, "by": Actor.command("tests")}
     pause_organization(**stop)
     set_routing(**stop, use_own_keys=False)
     pause_provider(**stop, provider="groq")
