@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from keys.preferences import ALL_MOVES, IN_REQUESTS, Move, Preferences, Settled, Source
+from keys.preferences import ALL_MOVES, FIELDS, IN_REQUESTS, Move, Preferences, Settled, Source
 from keys.providers import PROVIDERS, Provider
 from keys.routes import Routes
 from keys.routing import (
@@ -28,6 +28,8 @@ MOST_TRIED = 3  # for one request; the gateway keeps to the same
 BEYOND = f"beyond the {MOST_TRIED} keys that one request may try"
 NOTHING_DECIDED = ProviderPolicy()
 NOT_ASKED_FOR = frozenset({Why.MODEL, Why.OFF, Why.UNTESTED})  # such keys are not part of the story
+ORGANIZATION_PAUSED = "The organization is paused"
+CLIENT_KEY_PAUSED = "The client key is paused"
 TAGS = {FALLBACK: "Fallback", PLATFORM: "Shared"}
 FAILS = {Move.REFUSED: "refuses the key", Move.LIMITED: "limits it", Move.TROUBLE: "fails or times out"}
 MOVES = {Move.LIMITED: "rate limit", Move.TROUBLE: "server error or timeout", Move.REFUSED: "refused credential"}
@@ -81,7 +83,7 @@ class Explanation:
 
 def explain(routes: Routes, plan: Plan, asking: Asking, *, stopped: str = "") -> Explanation:
     """plan: of these routes, for whoever is asking. stopped: why nothing is tried at all, beside what the routes say."""
-    stopped = "The organization is paused" if routes.policy.paused else stopped
+    stopped = ORGANIZATION_PAUSED if routes.policy.paused else stopped
     settings = settings_of(plan, routes, asking)
     if stopped:
         return Explanation((), (), "Return an error", stopped, settings)
@@ -193,6 +195,12 @@ def setting(name: str, settled: Settled, said: Said) -> Setting:
     value, source = settled[name]
     heard = [(by, wish) for by, preferences in said if (wish := getattr(preferences, name)) is not None]
     return Setting(label, words(value), BY[source], tuple((BY[by], words(wish)) for by, wish in heard if by is not source))
+
+
+def wishes_of(preferences: Preferences) -> list[tuple[str, str]]:
+    """What is said, by the names of settings; what is not said is left out."""
+    said = ((name, getattr(preferences, name)) for name in FIELDS)
+    return [(WORDS[name][0], WORDS[name][1](wish)) for name, wish in said if wish is not None]
 
 
 def labels(nothing: str) -> Callable[[Any], str]:

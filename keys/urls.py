@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from keys.views import adding, client_keys, provider_keys, replacing, restricting, routing, routing_policy
+from keys.views import adding, client_keys, provider_keys, replacing, restricting, routing, routing_policy, trying
 
 urlpatterns = [
     path("providers/", provider_keys.key_list, name="provider_key_list"),
@@ -21,6 +21,10 @@ urlpatterns = [
     path("providers/<uuid:pk>/test/", provider_keys.test, name="provider_key_test"),
     path("client-keys/", client_keys.key_list, name="client_key_list"),
     path("client-keys/new/", client_keys.new, name="client_key_new"),
+    path("client-keys/<uuid:pk>/", client_keys.key_page, name="client_key"),
+    path("client-keys/<uuid:pk>/pause/", client_keys.pause, name="client_key_pause"),
+    path("client-keys/<uuid:pk>/preferences/", client_keys.prefer, name="client_key_preferences"),
+    path("client-keys/<uuid:pk>/resume/", client_keys.resume, name="client_key_resume"),
     path("client-keys/<uuid:pk>/revoke/", client_keys.revoke, name="client_key_revoke"),
     path("routing/", routing.page, name="routing"),
     path("routing/fallback/", routing_policy.set_fallback, name="routing_fallback"),
@@ -31,6 +35,7 @@ urlpatterns = [
     path("routing/preferences/", routing_policy.preferences_page, name="routing_preferences"),
     path("routing/preferences/set/", routing_policy.set_preferences, name="routing_preferences_set"),
     path("routing/resume/", routing_policy.resume, name="routing_resume"),
+    path("routing/try/", trying.try_model, name="routing_try"),
     path("routing/<slug:provider>/", routing_policy.provider_page, name="provider_routing"),  # after all other routing/…/
     path("routing/<slug:provider>/pause/", routing_policy.pause_provider, name="provider_routing_pause"),
     path("routing/<slug:provider>/resume/", routing_policy.resume_provider, name="provider_routing_resume"),

@@ -82,6 +82,10 @@ TABLE = {
     "provider_key_test": (NO_GET, "302 404 403 302 404"),
     "client_key_list": (OWNERS, NO_GET),
     "client_key_new": (OWNERS, "302 404 403 422 404"),
+    "client_key": (OWNERS, NO_GET),
+    "client_key_pause": (OWNERS, "302 404 403 302 404"),
+    "client_key_preferences": (OWNERS, "302 404 403 302 404"),
+    "client_key_resume": (NO_GET, "302 404 403 302 404"),
     "client_key_revoke": (OWNERS, "302 404 403 302 404"),
     "routing": (MEMBERS, NO_GET),
     "routing_order": (NO_GET, "302 404 403 409 404"),
@@ -92,6 +96,7 @@ TABLE = {
     "routing_preferences": (MEMBERS, NO_GET),
     "routing_preferences_set": (NO_GET, "302 404 403 302 404"),
     "routing_resume": (NO_GET, "302 404 403 302 404"),
+    "routing_try": ("302 404 302 302 404", NO_GET),  # a part of the routing page, which says the same
     "provider_routing": (MEMBERS, NO_GET),
     "provider_routing_pause": (OWNERS, "302 404 403 302 404"),
     "provider_routing_resume": (NO_GET, "302 404 403 302 404"),

@@ -1,6 +1,12 @@
 """Writes about keys and routing. Each takes the organization's lock, and leaves an audit event with it."""
 
-from keys.actions.client_keys import issue_client_key, revoke_client_key
+from keys.actions.client_keys import (
+    issue_client_key,
+    pause_client_key,
+    resume_client_key,
+    revoke_client_key,
+    set_client_key_preferences,
+)
 from keys.actions.health import record_test
 from keys.actions.ordering import OrderConflict, reorder_keys
 from keys.actions.overrides import set_overrides
@@ -28,6 +34,7 @@ __all__ = [
     "enable_key",
     "issue_client_key",
     "lock",
+    "pause_client_key",
     "pause_organization",
     "pause_provider",
     "record_test",
@@ -36,10 +43,12 @@ __all__ = [
     "reorder_keys",
     "replace_credential",
     "restore_credential",
+    "resume_client_key",
     "resume_organization",
     "resume_provider",
     "revoke_client_key",
     "set_always",
+    "set_client_key_preferences",
     "set_overrides",
     "set_provider_routing",
     "set_restrictions",

@@ -1,4 +1,4 @@
-"""Client keys: list, create, revoke. A new key's secret is in one answer and nowhere else."""
+"""Client keys: list, create, read, pause, prefer, revoke. A new key's secret is in one answer and nowhere else."""
 
 import re
 from uuid import UUID
@@ -9,12 +9,23 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from keys.actions import NameTaken, issue_client_key, revoke_client_key
+from keys import preferences
+from keys.actions import (
+    NameTaken,
+    issue_client_key,
+    pause_client_key,
+    resume_client_key,
+    revoke_client_key,
+    set_client_key_preferences,
+)
 from keys.catalog import slugs
+from keys.explaining import wishes_of
 from keys.forms import ClientKeyForm
 from keys.models import ClientKey, ModelOverride, ProviderKey, native_names
+from keys.preference_form import PreferencesForm
+from keys.providers import PROVIDERS
 from orgs.access import org_view
 from orgs.actions import Actor
 from orgs.models import Organization
@@ -66,13 +77,70 @@ def a_model(organization: Organization) -> str:
     return "MODEL"
 
 
+@require_safe
+@never_cache
+@org_view("keys.view_clientkey")
+def key_page(request: HttpRequest, organization: Organization, pk: UUID) -> HttpResponse:
+    """A revoked key can be read; nothing can be done with it."""
+    key = get_object_or_404(ClientKey.objects.for_org(organization).select_related("created_by"), pk=pk)
+    keys = ProviderKey.objects.for_org(organization)
+    context = {
+        "page": "client-keys",
+        "key": key,
+        "wishes": wishes_of(preferences.read(key.preferences)),
+        "limited": [row for row in keys if str(key.pk) in (row.allowed_client_keys or ())],
+    }
+    return render(request, "keys/client_keys/key.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@org_view("keys.change_clientkey")
+def pause(request: HttpRequest, organization: Organization, pk: UUID) -> HttpResponse:
+    key = find(organization, pk)
+    if request.method == "POST":
+        pause_client_key(key=key, by=Actor.of(request))
+        messages.success(request, f"“{key.name}” is paused. Requests with it are refused within 2 seconds.")
+        return redirect("client_key", organization.slug, pk)
+    return render(request, "keys/client_keys/pause.html", {"page": "client-keys", "key": key})
+
+
+@require_POST
+@org_view("keys.change_clientkey")
+def resume(request: HttpRequest, organization: Organization, pk: UUID) -> HttpResponse:
+    key = find(organization, pk)
+    resume_client_key(key=key, by=Actor.of(request))
+    messages.success(request, f"Requests with “{key.name}” are served again within 2 seconds.")
+    return redirect("client_key", organization.slug, pk)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@org_view("keys.change_clientkey")
+def prefer(request: HttpRequest, organization: Organization, pk: UUID) -> HttpResponse:
+    key = find(organization, pk)
+    data = request.POST if request.method == "POST" else None
+    form = PreferencesForm(data, kept=preferences.read(key.preferences), otherwise="your organization decides")
+    if form.is_bound and form.is_valid():
+        set_client_key_preferences(key=key, preferences=form.preferences, by=Actor.of(request))
+        messages.success(request, f"Preferences of “{key.name}” are saved. Requests follow them within 2 seconds.")
+        return redirect("client_key", organization.slug, pk)
+    context = {"page": "client-keys", "key": key, "form": form, "known": PROVIDERS.values()}
+    return render(request, "keys/client_keys/preferences.html", context, status=422 if form.is_bound else 200)
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 @org_view("keys.delete_clientkey")
 def revoke(request: HttpRequest, organization: Organization, pk: UUID) -> HttpResponse:
-    key = get_object_or_404(ClientKey.objects.for_org(organization).live().select_related("organization"), pk=pk)
+    key = find(organization, pk)
     if request.method == "POST":
         revoke_client_key(key=key, by=Actor.of(request))
         messages.success(request, f"“{key.name}” is revoked. Requests with it are refused within 2 seconds.")
         return redirect("client_key_list", organization.slug)
     return render(request, "keys/client_keys/revoke.html", {"page": "client-keys", "key": key})
+
+
+def find(organization: Organization, pk: UUID) -> ClientKey:
+    """One that can still be changed."""
+    return get_object_or_404(ClientKey.objects.for_org(organization).live().select_related("organization"), pk=pk)

@@ -17,6 +17,7 @@ from keys.actions.ordering import live
 from keys.models import ProviderKey
 from keys.order import Place
 from keys.views.routing_policy import policy_forms
+from keys.views.trying import tried
 from orgs.access import org_view
 from orgs.actions import Actor
 from orgs.models import Organization
@@ -90,7 +91,7 @@ def around(request: HttpRequest, organization: Organization) -> dict[str, Any]:
     """What stands beside the order. The version is read before the keys, so that no change between the two goes unseen."""
     forms = policy_forms(request, organization)
     found = routes.of(organization)
-    return {"page": "routing", "routes": found, **forms}
+    return {"page": "routing", "routes": found, **forms, **tried(request, organization, found)}
 
 
 def drawn(resting: Sequence[listing.Row]) -> Callable[[Place], bool]:
