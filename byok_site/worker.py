@@ -23,7 +23,7 @@ from keys.tasks import tick
 LOOK_SECONDS = 1.0
 PATIENCE_SECONDS = 30.0  # the longest pause after a failure
 EVERY = timedelta(seconds=10)
-LEASE = timedelta(minutes=2)  # a tick takes half a minute at the very most
+LEASE = timedelta(minutes=2)  # longer than a tick takes; should one take longer, two at once do no harm
 KEPT = timedelta(hours=1)  # what became of tasks
 
 log = logging.getLogger(__name__)
