@@ -105,6 +105,7 @@ class KeyForm(forms.Form):
     name = name_field("Production")
     tab: ClassVar[str] = ""
     main: ClassVar[str]  # the field of the secret, and of a problem that names no other
+    renewed: ClassVar[str] = ""  # what that field is called where there is a credential already
     example: ClassVar[str] = ""  # template of what "Insert example" puts into the editor
 
     def __init__(
@@ -114,6 +115,7 @@ class KeyForm(forms.Form):
         self.fields |= {name: option(name) for name in provider.options}
         if replaces is not None:
             del self.fields["name"]
+            self.fields[self.main].label = self.renewed or self.fields[self.main].label
             for name in set(provider.options) & replaces.keys():  # what is stored, never what was sent
                 self.fields[name].widget.attrs["value"] = replaces[name]
         self.provider, self.kept = provider, kept
@@ -169,7 +171,7 @@ class KeyForm(forms.Form):
 
 class ApiKeyForm(KeyForm):
     api_key = secret("API key", "You cannot read it back from here later.")
-    main = "api_key"
+    main, renewed = "api_key", "New API key"
 
 
 class AzureForm(KeyForm):

@@ -418,7 +418,7 @@ def test_an_owner_overrules_a_test_that_could_not_tell(alices: Client, key: Prov
     answer = alices.post(page("_replace", key.pk), given(answers, "broken"))
     assert answer.status_code == 422
     assert 'value="anyway">Replace anyway<' in answer.text
-    assert "then “Main” gets no traffic until it passes a test" in answer.text
+    assert "If you replace it anyway, “Main” gets no traffic until it passes a test." in answer.text
     assert whole(key) == before
     answer = alices.post(page("_replace", key.pk), given(answers, "broken", do="anyway"), follow=True)
     assert "“Main” holds this credential now. It gets no traffic until it passes a test." in answer.text

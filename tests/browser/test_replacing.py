@@ -20,12 +20,12 @@ def test_a_credential_is_replaced_and_comes_back(
     add(ada, f"{ada.page.url}providers/add/openai/", fake_provider, "openai", "valid", "Main")
     ada.press("link", re.compile("OpenAI Main"))
     ada.look()
-    for behavior, told in (("refused", "Nothing changed: “Main” still uses"), ("broken", "The test could not tell")):
-        ada.write("API key", fake_provider.key("openai", behavior))
+    for behavior, told in (("refused", "Nothing changed: “Main” still uses"), ("broken", "If you replace it anyway")):
+        ada.write("New API key", fake_provider.key("openai", behavior))
         ada.press("button", "Test and replace")
         ada.sees(re.compile(told))
         ada.look()
-    ada.write("API key", fake_provider.key("openai", number=2))
+    ada.write("New API key", fake_provider.key("openai", number=2))
     ada.press("button", "Test and replace")
     ada.sees(re.compile("“Main” passed its test and uses this credential from now on."))
     ada.look()
