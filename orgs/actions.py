@@ -64,6 +64,16 @@ def create_organization(*, name: str, owner: User, by: Actor) -> Organization:
     return organization
 
 
+@transaction.atomic
+def set_platform(*, organization: Organization, is_platform: bool, by: Actor) -> None:
+    """Whether the keys of this organization are the operator's shared keys."""
+    changed = Organization.objects.filter(pk=organization.pk, is_platform=not is_platform)
+    if changed.update(is_platform=is_platform):
+        Organization.objects.filter(pk=organization.pk).bump_routing()
+        changes = {"before": {"is_platform": not is_platform}, "after": {"is_platform": is_platform}}
+        record(organization=organization, by=by, tag="organization:platform", target=organization, changes=changes)
+
+
 def _at_a_free_address(name: str) -> Organization:
     """Tries each address in turn; the database's constraint decides, so two at once do not collide."""
     for slug in names.slugs(name):

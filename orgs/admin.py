@@ -5,8 +5,10 @@ from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.db.models import Model
+from django.forms import ModelForm
 from django.http import HttpRequest
 
+from orgs.actions import Actor, set_platform
 from orgs.models import AuditEvent, Membership, Organization, User
 
 for model in (Authenticator, EmailAddress, UserSession):  # they show second factors and session keys
@@ -57,10 +59,20 @@ class UserAdmin(Listed):
 
 @admin.register(Organization)
 class OrganizationAdmin(Listed):
-    list_display = ("name", "slug", "id", "created_at")
+    """Superusers decide here whose provider keys are the shared ones. The keys themselves are kept in its dashboard."""
+
+    list_display = ("name", "slug", "is_platform", "id", "created_at")
+    list_filter = ("is_platform",)
     search_fields = ("name", "slug")
-    fields = ("id", "name", "slug", "timezone", "created_at")
+    fields = ("id", "name", "slug", "timezone", "is_platform", "created_at")
+    readonly_fields = ("id", "name", "slug", "timezone", "created_at")
     inlines = (MembershipInline,)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return bool(request.user.is_superuser)
+
+    def save_model(self, request: HttpRequest, obj: Organization, form: ModelForm[Organization], change: bool) -> None:
+        set_platform(organization=obj, is_platform=form.cleaned_data["is_platform"], by=Actor.of(request))
 
 
 @admin.register(Membership)

@@ -40,7 +40,7 @@ def test_every_page_says_that_it_is_the_staff_console(staff: Client, acme: Organ
             assert b"You are in the staff console" in page.content
 
 
-@pytest.mark.parametrize("model", [Organization, Membership, AuditEvent])
+@pytest.mark.parametrize("model", [Membership, AuditEvent])
 def test_what_happened_cannot_be_changed_even_by_a_superuser(model: type, staff: Client, acme: Organization, alice: User) -> None:
     create_organization(name="Third", owner=alice, by=Actor(label="Alice"))
     name, pk = f"admin:orgs_{model._meta.model_name}", model.objects.first().pk
@@ -48,6 +48,29 @@ def test_what_happened_cannot_be_changed_even_by_a_superuser(model: type, staff:
     assert staff.post(reverse(f"{name}_change", args=[pk]), {"name": "Other"}).status_code == 403
     assert staff.post(reverse(f"{name}_delete", args=[pk]), {"post": "yes"}).status_code == 403
     assert model.objects.filter(pk=pk).exists()
+
+
+def test_superusers_decide_who_lends_keys_and_change_nothing_else_of_an_organization(staff: Client, acme: Organization) -> None:
+    address = reverse("admin:orgs_organization_change", args=[acme.pk])
+    assert staff.post(
+        address, {"is_platform": "on", "name": "Other", "memberships-TOTAL_FORMS": 0, "memberships-INITIAL_FORMS": 0}
+    )
+    version = acme.routing_version
+    acme.refresh_from_db()
+    assert (acme.is_platform, acme.name, acme.routing_version) == (True, "Acme", version + 1)
+    event = AuditEvent.objects.get(tag="organization:platform")
+    assert (event.actor_label, event.changes["after"]) == ("Sam", {"is_platform": True})
+    assert staff.get(reverse("admin:orgs_organization_add")).status_code == 403
+    assert staff.post(reverse("admin:orgs_organization_delete", args=[acme.pk]), {"post": "yes"}).status_code == 403
+
+
+def test_staff_who_may_look_at_organizations_cannot_make_one_lend(
+    sam: User, acme: Organization, client_of: Callable[[User], Client]
+) -> None:
+    sam.user_permissions.add(*Permission.objects.filter(codename__in=["view_organization", "change_organization"]))
+    address = reverse("admin:orgs_organization_change", args=[acme.pk])
+    assert client_of(sam).get(address).status_code == 200
+    assert client_of(sam).post(address, {"is_platform": "on"}).status_code == 403
 
 
 def test_no_password_hash_is_shown_or_taken(staff: Client, alice: User) -> None:
