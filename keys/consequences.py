@@ -7,8 +7,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from keys.catalog import Match, slugs
+from keys.health import State
 from keys.models import ClientKey
 from keys.providers import PROVIDERS, Shape
+from keys.providers.errors import ErrorClass
 from keys.restrictions import ANYTHING
 from keys.routes import Routes, asking
 from keys.routing import NOBODY, Asking, ProviderPolicy, RouteKey, judge, plan_native
@@ -82,6 +84,7 @@ def of_client_key(routes: Routes, name: str, caller: Asking, *, now: float) -> L
 
 def loss(before: Routes, after: Routes, gone: Sequence[RouteKey], callers: Callers, now: float) -> Loss:
     """gone: the keys of `before` that may serve less in `after`. Without client keys, what anybody would lose."""
+    before, after = steady(before), steady(after)
     keys = (*before.keys, *before.shared)
     models: set[str] = set()
     providers: set[str] = set()
@@ -94,6 +97,13 @@ def loss(before: Routes, after: Routes, gone: Sequence[RouteKey], callers: Calle
                 providers.update(() if asked.models else (PROVIDERS[asked.provider].label,))
                 losers.update(names)
     return Loss(tuple(sorted(models)), tuple(sorted(providers)), tuple(sorted(losers - {""}, key=str.casefold)))
+
+
+def steady(routes: Routes) -> Routes:
+    """As if limits and troubles were over: they pass by themselves, and what is stopped stays so."""
+    passing = (State.LIMITED, ErrorClass.TROUBLE)
+    lasting = {key: each for key, each in routes.health.items() if each.state not in passing and each.error_class not in passing}
+    return replace(routes, health=lasting)
 
 
 def serves(routes: Routes, asked: Question, caller: Asking, now: float) -> bool:

@@ -51,9 +51,14 @@ class Row:
         return self.key.status_reason if self.key.enabled else ""
 
     @property
+    def summary(self) -> str:
+        """The first sentence of the reason."""
+        return self.reason.partition(". ")[0].removesuffix(".")
+
+    @property
     def since(self) -> datetime | None:
         """Since when it is limited or failing."""
-        return self.key.status_since if self.reason else None
+        return self.key.status_since if self.state in STATES["attention"] else None
 
     @property
     def models(self) -> list[str]:

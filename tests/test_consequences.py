@@ -77,6 +77,13 @@ def test_a_key_that_was_refused_takes_nothing_over() -> None:
     assert without(2, found) == NOTHING
 
 
+@pytest.mark.parametrize("unwell", [Health(State.LIMITED, 0.0, 60.0, "limited"), Health(State.FAILING, 0.0, 60.0, "trouble")])
+def test_limits_and_troubles_that_pass_make_no_difference(unwell: Health) -> None:
+    found = all_of(key(1, "openai", "gpt-4o"), key(2, "openai", "gpt-4o", "o3"), health={UUID(int=2): unwell})
+    assert without(1, found) == NOTHING
+    assert without(2, found).models == ("openai/o3",)
+
+
 def test_only_client_keys_that_the_others_do_not_serve_are_affected() -> None:
     jobs_only = Restrictions(client_keys=frozenset({UUID(int=102)}))
     found = all_of(key(1, "openai", "gpt-4o"), key(2, "openai", "gpt-4o", restrictions=jobs_only))
@@ -131,7 +138,7 @@ def test_callers_are_the_client_keys_that_may_ask_now(acme: Organization, globex
 def test_before_a_key_is_stopped_its_page_says_what_is_lost(
     page: str, alice: User, acme: Organization, client_of: Callable[[User], Client]
 ) -> None:
-    working = {"status": "healthy", "needs_test": False}
+    working: dict[str, Any] = {"status": "healthy", "needs_test": False}
     lone = make_keys(acme, "Production", discovered_models=["gpt-4o", "o3"], **working)
     make_keys(acme, "Backup", discovered_models=["gpt-4o"], **working)
     book([attempt(acme, at=timezone.now(), key=lone.provider.pk), attempt(acme, at=timezone.now(), key=uuid4())])

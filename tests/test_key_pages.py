@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ import time_machine
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from keys import listing
@@ -19,8 +21,10 @@ from keys.providers import PROVIDERS, Credential
 from keys.testing import TestResult, Verdict
 from orgs.actions import Actor
 from orgs.models import Organization, User
+from tests.attempts import attempt
 from tests.fake import FakeProvider
 from tests.submissions import service_account
+from usage.ingest import book
 
 HTMX = {"HX-Request": "true"}
 PASSED = TestResult(verdict=Verdict.VALID, reason="", status=200, latency_ms=9, models=("gpt-4o", "o3-mini"))
@@ -86,7 +90,7 @@ def test_an_owner_sees_hint_status_and_order_of_each_key(alices: Client, acme: O
     text = alices.get(page("provider_key_list")).text
     assert "sk-proj-…Prod" in text
     assert "<em>Production</em>" in text
-    assert "OpenAI refused this key (401)." in text
+    assert "OpenAI refused this key (401)" in text
     assert "2 keys across 1 of 13 providers." in text
 
 
@@ -157,6 +161,38 @@ def test_the_list_takes_as_many_queries_for_200_keys_as_for_one(
 
 
 QUERIES = 8  # session, person, membership, permissions, keys, their week, failing keys, organizations of the switcher
+
+
+def test_each_key_shows_its_requests_of_seven_days(alices: Client, acme: Organization, globex: Organization) -> None:
+    busy, idle = make_key(acme, "Busy"), make_key(acme, "Idle")
+    now = timezone.now()
+    asked = [attempt(acme, at=now - timedelta(days=days), key=busy.pk) for days in (0, 0, 3, 6, 9)]
+    book([*asked, attempt(acme, at=now, key=busy.pk, outcome="absorbed"), attempt(globex, at=now, key=busy.pk)])
+    text = alices.get(page("provider_key_list")).text
+    assert 'aria-label="4 requests in 7 days"' in text
+    assert text.count('class="spark') == 1
+    row = alices.post(page("provider_key_test", busy.pk), headers=HTMX).text
+    assert 'aria-label="4 requests in 7 days"' in row
+    assert "Checked" in text
+    assert idle.name in text
+
+
+def test_failing_keys_are_named_newest_first_with_where_their_requests_went(
+    alices: Client, bobs: Client, acme: Organization
+) -> None:
+    now = timezone.now()
+    for minutes, name, error_class in [(48, "Old", "out_of_money"), (4, "New", "refused"), (9, "Middle", "trouble")]:
+        key = make_key(acme, name)
+        since = now - timedelta(minutes=minutes, seconds=5)
+        ProviderKey.objects.filter(pk=key.pk).update(status="failing", error_class=error_class, status_since=since)
+    text = alices.get(page("provider_key_list")).text
+    assert "No other OpenAI key works. Requests that no other key can answer fail." in text
+    assert text.index("OpenAI refused “New” ") < text.index("OpenAI stopped answering “Middle” ")
+    assert "“Old” ran out of credit" not in text
+    assert "And 1 more" in text
+    make_key(acme, "Backup")
+    assert alices.get(page("provider_key_list")).text.count("Requests moved to “Backup”.") == 2
+    assert "Fix key" not in bobs.get(page("provider_key_list")).text
 
 
 def test_an_empty_list_leads_to_the_first_run(alices: Client, bobs: Client) -> None:
