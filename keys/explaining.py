@@ -217,7 +217,7 @@ def seconds(count: int | None) -> str:
 
 
 WORDS: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "order": ("Tried first", labels("As your keys are ordered")),
+    "order": ("Order", labels("As your keys are ordered")),
     "only": ("Only", labels("All providers")),
     "ignore": ("Never", labels("None")),
     "allow_fallbacks": ("Other providers as fallback", lambda allowed: "Allowed" if allowed else "Not allowed"),

@@ -91,7 +91,7 @@ def test_a_request_goes_before_its_client_key_and_that_before_the_organization(
     told = explained("--client-key", "web", "--request", '{"order": ["openai"], "ignore": ["xai"]}')
     assert "1. OpenAI “Backup”" in told
     assert "-  Groq “Fast”. Skipped, would be a fallback, which the client key does not allow." in told
-    assert "-  Tried first: OpenAI (request, not client key: Groq, not organization: Grok)" in told
+    assert "-  Order: OpenAI (request, not client key: Groq, not organization: Grok)" in told
 
 
 def test_keys_for_others_are_skipped_for_whoever_asks(

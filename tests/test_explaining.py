@@ -143,7 +143,7 @@ def test_each_setting_says_who_decided_it_and_whom_that_overruled() -> None:
     asking = Asking(of_client_key=Preferences(order=("vertex",), timeout_seconds=1), of_request=Preferences(order=("bedrock",)))
     found = told([key(1)], policy=Policy(preferences=Preferences(order=("anthropic", "groq"))), asking=asking)
     overruled = (("Client key", "Google Vertex AI"), ("Organization", "Anthropic, Groq"))
-    assert decided(found, "Tried first") == Setting("Tried first", "AWS Bedrock", "Request", overruled)
+    assert decided(found, "Order") == Setting("Order", "AWS Bedrock", "Request", overruled)
     assert decided(found, "Timeout") == Setting("Timeout", "1 second", "Client key")
     assert decided(found, "Next key after") == Setting(
         "Next key after", "Rate limit, server error or timeout, refused credential", "Default"
@@ -193,5 +193,6 @@ def test_every_key_is_told_once_and_candidates_keep_their_order(
     plan = routes.plan(CLAUDE, now=NOW, asking=asking)
     found = explain(routes, plan, asking)
     named = [step.key.id for step in (*found.steps, *found.rest)]
-    assert sorted(named) == sorted(each.key.id for each in (*plan.candidates, *plan.left_out))
+    planned = [each.key.id for each in plan.candidates] + [each.key.id for each in plan.left_out]
+    assert sorted(named) == sorted(planned)
     assert [step.key for step in found.steps if step.tried] == [each.key for each in plan.candidates[:MOST_TRIED]]
