@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Buffer, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -107,7 +107,7 @@ def sealed(data_keys: DataKeys, place: Context, credential: Credential) -> bytes
 
 
 @sensitive_variables()
-def unsealed(data_keys: DataKeys, place: Context, sealed: bytes, hint: str) -> Credential:
+def unsealed(data_keys: DataKeys, place: Context, sealed: Buffer, hint: str) -> Credential:
     """Raises VaultError."""
     payload = json.loads(vault.unseal(data_keys, place, sealed).reveal())
     return Credential(secret=payload["secret"], public=payload["public"], hint=hint)
