@@ -14,11 +14,11 @@ from gateway.upstream import Failure
 from gateway.wires.values import Usage
 from keys.preferences import moves_on
 from keys.providers.errors import ErrorClass
-from keys.routing import PLATFORM, Candidate, LeftOut, Mark, Patience, Plan, RouteKey, Why
+from keys.routing import MOST_ATTEMPTS, PLATFORM, Candidate, LeftOut, Mark, Patience, Plan, RouteKey, Why
 from usage.journal import Closed, Journal, Opened, Skipped
 
-MOST_ATTEMPTS = 3
-MOST_SKIPPED = 20  # that are told of one request
+MOST_SKIPPED = 20  # that are written down of one request
+MOST_IN_HEADER = 5
 BYTES_PER_TOKEN = 4
 FEWEST_RETRIES = 3
 RETRIED_SHARE = 5  # of what runs, one in so many may be a retry
@@ -290,7 +290,7 @@ class Walk:
     def trace(self) -> dict[str, str]:
         """The headers that tell the program what happened so far."""
         key = self.current.candidate.key if self.current else None
-        passed = [f"{left.key.name} skipped ({left.reason})" for left in self.skipped[:MOST_SKIPPED]]
+        passed = [f"{left.key.name} skipped ({left.reason})" for left in self.skipped[:MOST_IN_HEADER]]
         failed = [
             f"{attempt.candidate.key.name} {error_class(attempt)} {attempt.status or ''}".strip() for attempt in self.failed
         ]

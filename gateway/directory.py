@@ -10,7 +10,7 @@ import time
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 from django.db.models.functions import Now
 
 from gateway.health import HealthBoard
@@ -84,14 +84,16 @@ class Directory:
         self._snapshot, self._lenders = snapshot, tuple(snapshot.lenders())
 
     def _report(self) -> None:
-        """What is not written stays owed."""
+        """What cannot be written while the database is away stays owed; what it refuses is dropped, and holds up nothing."""
         owed = self.board.take()
         while owed:
             try:
                 report_health(owed[0])
-            except BaseException:
+            except (OperationalError, InterfaceError):
                 self.board.give_back(owed)
                 raise
+            except Exception as error:
+                log.error("The health of key %s cannot be written (%s).", owed[0].key, type(error).__name__)
             owed.pop(0)
 
     def poll(self) -> None:

@@ -72,7 +72,7 @@ class Failure(Exception):
             return {}
         words = (self.told.message or self.reason) if self.error_class in ABOUT_ACCOUNT else self.reason
         code = self.told.code or self.told.type or str(self.error_class)
-        return {"status": self.status, "code": code, "message": words[:OWNERS_WORDS]}
+        return {"status": self.status, "code": code, "message": "".join(filter(str.isprintable, words))[:OWNERS_WORDS]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from keys.routes import Routes
 from keys.routing import (
     FALLBACK,
     IN_ORDER,
+    MOST_ATTEMPTS,
     PLATFORM,
     Asking,
     Candidate,
@@ -24,8 +25,7 @@ from keys.routing import (
     settle_provider,
 )
 
-MOST_TRIED = 3  # for one request; the gateway keeps to the same
-BEYOND = f"beyond the {MOST_TRIED} keys that one request may try"
+BEYOND = f"beyond the {MOST_ATTEMPTS} keys that one request may try"
 NOTHING_DECIDED = ProviderPolicy()
 NOT_ASKED_FOR = frozenset({Why.MODEL, Why.OFF, Why.UNTESTED})  # such keys are not part of the story
 ORGANIZATION_PAUSED = "The organization is paused"
@@ -110,7 +110,7 @@ def in_place(routes: Routes, plan: Plan) -> list[Candidate | LeftOut]:
 def reach(chain: Sequence[Step]) -> int:
     """How much of the chain one request can see."""
     places = [place for place, step in enumerate(chain) if step.tried]
-    return places[MOST_TRIED - 1] + 1 if len(places) > MOST_TRIED else len(chain)
+    return places[MOST_ATTEMPTS - 1] + 1 if len(places) > MOST_ATTEMPTS else len(chain)
 
 
 type Notes = Callable[[Candidate], str]

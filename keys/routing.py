@@ -157,6 +157,7 @@ NOBODY = Asking()
 DEFAULT_POLICY = Policy()
 ALL_WELL: Mapping[UUID, Health] = MappingProxyType({})
 
+MOST_ATTEMPTS = 3  # for one request
 MOST_JUDGED = 64  # models and operations that are remembered for each key
 
 IN_ORDER = attrgetter("place")

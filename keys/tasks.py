@@ -3,7 +3,7 @@ stopped anywhere and may run in two places at once."""
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.tasks import task
 from django.utils import timezone
@@ -12,8 +12,8 @@ from django.views.decorators.debug import sensitive_variables
 from keys import data_keys
 from keys.actions.health import claim_tests, record_test
 from keys.actions.replacing import destroy_retired
-from keys.actions.reporting import KEYHOLD
-from keys.models import ProviderKey
+from keys.actions.writing import KEYHOLD
+from keys.models import HealthMark, ProviderKey
 from keys.providers import Credential
 from keys.telling import tell_owners
 from keys.testing import TestResult, Verdict, examine_all
@@ -21,6 +21,7 @@ from keys.vault import VaultError
 from orgs.notices import send_due
 
 MOST_TESTS = 20
+MARKS_KEPT = timedelta(days=3)
 
 log = logging.getLogger(__name__)
 
@@ -66,4 +67,15 @@ def note(key: ProviderKey, result: TestResult) -> None:
         log.exception("What a test of key %s found was not written down. It is tested again in a minute.", key.pk)
 
 
-PARTS: tuple[Callable[[datetime], object], ...] = (test_due_keys, destroy_retired, tell_owners, send_due)
+def forget_old_marks(now: datetime) -> None:
+    """What keys did in half hours that no page shows any more."""
+    HealthMark.objects.filter(slot__lt=now - MARKS_KEPT).delete()
+
+
+PARTS: tuple[Callable[[datetime], object], ...] = (
+    test_due_keys,
+    destroy_retired,
+    tell_owners,
+    send_due,
+    forget_old_marks,
+)

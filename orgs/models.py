@@ -77,6 +77,9 @@ class Organization(models.Model):
 
     objects = OrganizationQuerySet.as_manager()
 
+    class Meta:
+        indexes = [models.Index(fields=["id"], condition=models.Q(is_platform=True), name="platforms")]
+
     def __str__(self) -> str:
         return self.name
 
@@ -124,7 +127,10 @@ class AuditEvent(models.Model):
     changes = models.JSONField(default=dict)
 
     class Meta:
-        indexes = [models.Index(fields=["organization", "-at"], name="audit_by_org")]
+        indexes = [
+            models.Index(fields=["organization", "-at"], name="audit_by_org"),
+            models.Index(fields=["organization", "target_id", "-at"], name="audit_by_target"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.actor_label}: {self.tag} {self.target_label}"

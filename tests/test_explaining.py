@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.attempts import MOST_ATTEMPTS
-from keys.explaining import MOST_TRIED, Explanation, Setting, explain
+from keys.explaining import Explanation, Setting, explain
 from keys.health import Health, State
 from keys.preferences import Move, Preferences
 from keys.restrictions import Restrictions
 from keys.routes import Routes
-from keys.routing import Asking, Policy, ProviderPolicy, RouteKey
+from keys.routing import MOST_ATTEMPTS, Asking, Policy, ProviderPolicy, RouteKey
 
 NOW = 1_790_000_000.0
 REFUSED = Health(State.FAILING, NOW - 60, None, "refused", 1)
@@ -87,7 +86,6 @@ def test_a_key_that_follows_some_failures_only_says_which(moves: set[Move], note
 
 
 def test_the_gateway_tries_as_many_keys_as_the_explainer_says() -> None:
-    assert MOST_TRIED == MOST_ATTEMPTS
     found = told([key(number) for number in range(1, 6)])
     assert [number for number, _ in walk(found)] == [1, 2, 3]
     assert rest(found) == dict.fromkeys([4, 5], "Not tried, beyond the 3 keys that one request may try")
@@ -195,4 +193,4 @@ def test_every_key_is_told_once_and_candidates_keep_their_order(
     named = [step.key.id for step in (*found.steps, *found.rest)]
     planned = [each.key.id for each in plan.candidates] + [each.key.id for each in plan.left_out]
     assert sorted(named) == sorted(planned)
-    assert [step.key for step in found.steps if step.tried] == [each.key for each in plan.candidates[:MOST_TRIED]]
+    assert [step.key for step in found.steps if step.tried] == [each.key for each in plan.candidates[:MOST_ATTEMPTS]]

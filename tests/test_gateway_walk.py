@@ -226,6 +226,27 @@ def test_a_key_of_which_the_secret_was_replaced_is_not_blamed_for_the_old_one() 
     assert (key in board.health, board.take()) == (False, [])
 
 
+@pytest.mark.parametrize("behavior", ["echoes", "limited"])
+def test_owners_see_what_the_provider_said_and_never_the_key(gateway: RunningGateway, behavior: str) -> None:
+    key = gateway.add("openai", behavior, name="main")
+    call(gateway)
+    gateway.directory.refresh()
+    key.refresh_from_db()
+    assert key.last_error["status"] == (401 if behavior == "echoes" else 429)
+    assert key.last_error["message"]
+    secret = gateway.fake.key("openai", behavior)
+    told = [key.last_error, key.status_reason, *(event.changes for event in gateway.organization.audit_events.all())]
+    assert secret not in str(told)
+
+
+def test_a_report_that_the_database_refuses_holds_up_nothing(gateway: RunningGateway, caplog: pytest.LogCaptureFixture) -> None:
+    key = gateway.add("openai", name="main")
+    gateway.directory.board.note(key.pk, 1, ErrorClass.LIMITED, retry_after=1e300, error={"message": object()})
+    gateway.directory.refresh()
+    assert "cannot be written (TypeError)" in caplog.text
+    assert gateway.directory.board.take() == []
+
+
 def test_what_could_not_be_written_stays_owed_and_newer_news_go_first() -> None:
     board, key = HealthBoard(), UUID(int=1)
     board.note(key, 1, ErrorClass.LIMITED, retry_after=7)

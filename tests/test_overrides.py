@@ -190,7 +190,7 @@ def test_the_gateway_reads_them_in_one_query(acme: Organization, django_assert_n
     for count in (1, 50):
         many = {f"a/b{number}": "x" for number in range(count)}
         set_overrides(organization=acme, provider="bedrock", overrides=many, by=BY)
-        with django_assert_num_queries(5):  # versions, data keys, provider keys, client keys, names
+        with django_assert_num_queries(9):  # versions, data keys, two kinds of keys, names, three of routing, health
             Directory().refresh()
 
 

@@ -112,11 +112,6 @@ def test_no_template_has_an_inline_style_or_script() -> None:
     assert {name: marks for name, marks in found.items() if marks} == {}
 
 
-def test_our_own_script_stays_small() -> None:
-    scripts = Path(settings.BASE_DIR, "static").glob("*.js")
-    assert sum(len(script.read_text().splitlines()) for script in scripts) <= 150
-
-
 # The page around every page
 
 

@@ -122,7 +122,7 @@ class Names:
             slug, name = self.keys[item]
             return f"{self.of('provider', slug)} {name}"
         if by == "key":
-            return "No key" if item == NO_KEY else "Deleted key"
+            return "No key" if item == NO_KEY else "Shared key"
         return self.clients.get(item, "Deleted key") if by == "client" else str(item)
 
     def provider_of(self, by: str, item: Item) -> str:

@@ -7,8 +7,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from keys import client_keys, data_keys, vault
-from keys.actions.routing import stamp
-from keys.actions.writing import NameTaken, lock, tell
+from keys.actions.writing import NameTaken, lock, stamp, tell
 from keys.models import ClientKey
 from keys.preferences import FIELDS, Preferences, written
 from orgs.actions import Actor

@@ -30,10 +30,8 @@ MARKS = {Verdict.VALID: "passed", Verdict.LIMITED: "limited", Verdict.INVALID: "
 HALF_HOUR = timedelta(minutes=30)
 CLAIMED = timedelta(minutes=1)  # until a test that was begun counts as lost with its process
 LOOKED_AT = 200  # due keys at a time; most are busy and only put off
-TESTED_FIELDS = (
-    *("status", "status_reason", "status_since", "error_class", "until", "trips", "health_changed_at"),
-    *("needs_test", "tested_at", "next_test_at", "failed_tests", "discovered_models"),
-)
+HEALTH_FIELDS = ("status", "status_reason", "status_since", "error_class", "until", "trips", "health_changed_at")
+TESTED_FIELDS = (*HEALTH_FIELDS, "needs_test", "tested_at", "next_test_at", "failed_tests", "discovered_models")
 
 
 @transaction.atomic

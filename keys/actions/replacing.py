@@ -8,7 +8,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from keys import data_keys
 from keys.actions.health import TESTED_FIELDS, apply_test
-from keys.actions.writing import lock, tell
+from keys.actions.writing import KEYHOLD, lock, tell
 from keys.models import ProviderKey, RetiredCredential
 from keys.providers import Credential
 from keys.testing import TestResult, Verdict
@@ -16,7 +16,6 @@ from keys.vault import VaultError
 from orgs.actions import Actor
 
 RESTORABLE = timedelta(hours=1)
-KEYHOLD = Actor(label="Keyhold")
 CREDENTIAL = ("sealed", "secret_version", "hint", "fingerprint", "public", "last_error")
 SHOWN = ("secret_version", "hint", "fingerprint", "public", "status", "needs_test")
 

@@ -2,20 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models.functions import Now
 
-from keys.actions.health import REASON_LENGTH
+from keys.actions.health import HEALTH_FIELDS, due_at, put_health, time
+from keys.actions.writing import KEYHOLD
 from keys.health import Health, State
 from keys.models import ProviderKey
 from keys.providers.errors import ErrorClass
 from keys.routes import health_of
-from orgs.actions import Actor, record
+from orgs.actions import record
 
-KEYHOLD = Actor(label="Keyhold")
 REASONS = {
     ErrorClass.REFUSED: "{label} says this credential is not valid. Replace it, or test it again.",
     ErrorClass.OUT_OF_MONEY: "{label} says the account has no credit left. Add credit there; the key comes back by itself.",
@@ -46,15 +45,27 @@ def report_health(report: Report) -> None:
     key = present.filter(pk=report.key, secret_version=report.secret_version).first()
     if key is None:
         return
-    written = ["last_error"] if report.error else []
     if report.error:
         key.last_error = {**report.error, "at": time(report.at).isoformat()}
     if overrules(report, health_of(key)):
-        before, written = {"status": key.status}, [*written, *change(key, report.health)]
-        record_change(key, before)
-    if written:
-        key.health_changed_at = Now()
-        key.save(update_fields=[*written, "health_changed_at"])
+        take(report.health, key)
+    key.health_changed_at = Now()
+    key.save(update_fields=["last_error", "next_test_at", *HEALTH_FIELDS])
+
+
+def take(found: Health, key: ProviderKey) -> None:
+    """Failing and working again are events. Limits come and go."""
+    before = key.status
+    put_health(key, found)
+    key.status_reason = REASONS[ErrorClass(found.error_class)].format(label=key.row.label) if found.error_class else ""
+    key.next_test_at = due_at(key)
+    failed, fails = before == State.FAILING, key.status == State.FAILING
+    if failed != fails:
+        tag = "provider_key:failing" if fails else "provider_key:recovered"
+        after = {"status": key.status, "error_class": key.error_class, "status_reason": key.status_reason}
+        record(
+            organization=key.organization, by=KEYHOLD, tag=tag, target=key, changes={"before": {"status": before}, "after": after}
+        )
 
 
 def overrules(report: Report, known: Health) -> bool:
@@ -69,31 +80,3 @@ def overrules(report: Report, known: Health) -> bool:
     if found.state is State.HEALTHY or (found.state is State.LIMITED and known.state is State.FAILING):
         return saw_it
     return found.state is not known.state or (found.until or 0) > (known.until or 0)
-
-
-def change(key: ProviderKey, found: Health) -> list[str]:
-    """Returns the names of the fields."""
-    if key.status != ProviderKey.Status.UNTESTED or found.state is not State.HEALTHY:
-        key.status = ProviderKey.Status(found.state)
-    well = found.state is State.HEALTHY
-    key.status_since = time(found.since) if found.since else key.status_since
-    key.error_class = found.error_class
-    key.until = None if found.until is None else time(found.until)
-    key.trips = min(found.trips, 1000)
-    key.next_test_at = key.next_test_at if well else key.until or Now()
-    key.status_reason = "" if well else REASONS[ErrorClass(found.error_class)].format(label=key.row.label)[:REASON_LENGTH]
-    return ["status", "status_since", "error_class", "until", "trips", "next_test_at", "status_reason"]
-
-
-def record_change(key: ProviderKey, before: Mapping[str, object]) -> None:
-    """Limits come and go and are no events; failing and working again are."""
-    failed, fails = before["status"] == State.FAILING, key.status == State.FAILING
-    if failed == fails:
-        return
-    tag = "provider_key:failing" if fails else "provider_key:recovered"
-    after = {"status": key.status, "error_class": key.error_class, "status_reason": key.status_reason}
-    record(organization=key.organization, by=KEYHOLD, tag=tag, target=key, changes={"before": dict(before), "after": after})
-
-
-def time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from keys import preferences
-from keys.actions.writing import lock, tell
+from keys.actions.writing import lock, stamp, tell
 from keys.models import ProviderPreference, RoutingPreference
 from keys.preferences import Move
 from orgs.actions import Actor
@@ -119,7 +119,3 @@ def stated(row: Row) -> dict[str, Any]:
 
 def named(row: Row) -> dict[str, str]:
     return {"provider": row.provider} if isinstance(row, ProviderPreference) else {}
-
-
-def stamp(at: datetime | None) -> str | None:
-    return at.isoformat(timespec="seconds") if at else None

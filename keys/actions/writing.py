@@ -1,12 +1,15 @@
 """What every write about keys and routing does: takes the organization's lock, and leaves an audit event with it."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db import models
 
 from orgs.actions import Actor, record
 from orgs.models import Organization
+
+KEYHOLD = Actor(label="Keyhold")  # what nobody asked for
 
 
 class NameTaken(ValueError):
@@ -19,6 +22,11 @@ def lock(organization: Organization) -> None:
     `no_key`, because usage that refers to the organization is written all the while. SQLite has one writer anyway.
     """
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+
+
+def stamp(at: datetime | None) -> str | None:
+    """A time as audit events have it."""
+    return at.isoformat(timespec="seconds") if at else None
 
 
 def tell(

@@ -7,7 +7,7 @@ class HealthMark(models.Model):
     """What a key did in one half hour: requests and tests that it answered, that were limited, that failed on it."""
 
     key = models.ForeignKey(ProviderKey, on_delete=models.CASCADE, related_name="marks", db_index=False)
-    slot = models.DateTimeField(help_text="Begin of the half hour.")
+    slot = models.DateTimeField(db_index=True, help_text="Begin of the half hour.")
     passed = models.BigIntegerField(default=0)
     limited = models.BigIntegerField(default=0)
     failed = models.BigIntegerField(default=0)
