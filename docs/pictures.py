@@ -9,11 +9,13 @@ from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = f"http://localhost:{os.environ.get('PORT', '8000')}"
-PAGES = {"usage": "/o/meridian-labs/usage/?range=90d", "keys": "/o/meridian-labs/providers/"}
+FOLDER = Path(os.environ.get("DATA_DIR", ROOT / "var" / "demo"))
+HOME = "/o/meridian-labs/"
+PAGES = {"usage": "usage/?range=90d", "keys": "providers/", "routing": "routing/?model=anthropic/claude-sonnet-4"}
 
 
 def sign_in(page: Page) -> None:
-    remembered = json.loads((ROOT / "var" / "demo" / "demo.json").read_text())
+    remembered = json.loads((FOLDER / "demo.json").read_text())
     page.goto(f"{ADDRESS}/signin/")
     page.get_by_label("Email").fill(remembered["email"])
     page.get_by_label("Password", exact=True).fill(remembered["password"])
@@ -28,7 +30,7 @@ def main() -> None:
         page = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="light")
         sign_in(page)
         for name, path in PAGES.items():
-            page.goto(ADDRESS + path, wait_until="networkidle")
+            page.goto(ADDRESS + HOME + path, wait_until="networkidle")
             page.screenshot(path=ROOT / "docs" / "images" / f"{name}.png")
         browser.close()
 

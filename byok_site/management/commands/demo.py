@@ -19,6 +19,10 @@ from byok_site.management.commands.serve import background, collect_static, list
 FOLDER = settings.BASE_DIR / "var" / "demo"
 DEFAULT = ("SECRET_KEY", "VAULT_KEYS", "DATABASE_URL", "REDIS_URL", "GATEWAY_WORKERS", "EGRESS_ALLOW", "EMAIL_URL")
 LINES = """Keyhold's demo is at {url}. Sign in as {email} with the password {password}
+Its operator, whose keys are shared, is {operator} with the same password.
+Two requests of its past, one rescued and one refused, are at
+  {rescued}
+  {refused}
 A program asks it like this:
   curl {public}/v1/chat/completions -H 'Authorization: Bearer {client_key}' \\
     -H 'Content-Type: application/json' -d '{{"model": "openai/gpt-4o", "messages": [{{"role": "user", "content": "Hello"}}]}}'"""
@@ -54,8 +58,13 @@ class Command(BaseCommand):
         prepare_database()
         collect_static()
         remembered = demo.fill(FOLDER / "demo.json")
-        url = settings.PUBLIC_URL + reverse("account_login")
-        self.stdout.write(LINES.format(url=url, public=settings.PUBLIC_URL, **remembered))
+        self.stdout.write(LINES.format(public=settings.PUBLIC_URL, operator=demo.OPERATOR, **remembered | links(remembered)))
         self.stdout.flush()
         with background():
             run_server(listener)
+
+
+def links(remembered: dict[str, str]) -> dict[str, str]:
+    """Addresses of the pages that are worth a look."""
+    paths = {name: reverse("request_page", args=[demo.SLUG, remembered[name]]) for name in ("rescued", "refused")}
+    return {name: settings.PUBLIC_URL + path for name, path in {"url": reverse("account_login"), **paths}.items()}
