@@ -14,7 +14,7 @@ from gateway.upstream import Failure
 from gateway.wires.values import Usage
 from keys.preferences import moves_on
 from keys.providers.errors import ErrorClass
-from keys.routing import MOST_ATTEMPTS, PLATFORM, Candidate, LeftOut, Mark, Patience, Plan, RouteKey, Why
+from keys.routing import MOST_ATTEMPTS, PLATFORM, Candidate, LeftOut, Mark, Patience, Plan, RouteKey, Why, unwell
 from usage.journal import Closed, Journal, Opened, Skipped
 
 MOST_SKIPPED = 20  # that are written down of one request
@@ -22,7 +22,6 @@ MOST_IN_HEADER = 5
 BYTES_PER_TOKEN = 4
 FEWEST_RETRIES = 3
 RETRIED_SHARE = 5  # of what runs, one in so many may be a retry
-BEING_TRIED = "is being tried by another request"
 TROUBLED = "is with a provider in trouble, and enough requests are being sent there again"
 
 
@@ -150,7 +149,7 @@ class Walk:
             return TROUBLED
         if candidate.mark is Mark.LAST_RESORT or self._ledger.board.claim(candidate.key.id):
             return ""
-        return BEING_TRIED
+        return unwell(self._ledger.board.health[candidate.key.id])
 
     @property
     def _in_trouble(self) -> set[str]:
@@ -304,8 +303,7 @@ class Walk:
     def _fallback(self, key: RouteKey) -> str:
         if key.tier == PLATFORM:
             return PLATFORM
-        better = [left for left in self.skipped if left.why is Why.HEALTH and left.key.place < key.place]
-        return "byok" if better or key is not self._plan.candidates[0].key else "none"
+        return "none" if key is self._plan.first else "byok"
 
     def _close_failed(self, outcome: str) -> list[Closed]:
         failed, self._unsettled = self._unsettled, []

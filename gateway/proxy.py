@@ -80,7 +80,7 @@ class Proxy:
             routing.plan, model=request.model, operation=request.operation, asking=asking, health=board.health, now=board.clock()
         )
         plan = ask(tenant.routes, policy=tenant.policy, shared=shared)
-        lent = bool(plan.closed_by and shared and not plan.candidates and ask(shared).candidates)
+        lent = not plan.candidates and bool(ask((), policy=replace(tenant.policy, own_keys_only=False), shared=shared).candidates)
         headers = passed_on(exchange.headers, stream=request.stream)
         await self.send(exchange, caller, request, plan, headers, lambda: no_candidate(request.model, caller, plan, lent=lent))
 

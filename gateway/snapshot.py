@@ -166,13 +166,14 @@ class Rows:
         keys = [key for key in self.routes[organization] if key.provider in PROVIDERS]
         natives = native_names([*self.overrides[None], *self.overrides[organization]])
         decided = next(iter(self.decided[organization]), None)
-        lends = keys if organization in self.platform else []
+        policy = routes.policy_of(decided, self.by_provider[organization])
+        lends = keys if organization in self.platform and not policy.paused else []
         return Tenant(
             id=str(organization),
             version=version,
             routes=tuple(routes.route_of(key, natives) for key in keys),
-            policy=routes.policy_of(decided, self.by_provider[organization]),
-            lends=tuple(routes.lent_route(key, natives) for key in lends),
+            policy=policy,
+            lends=tuple(routes.lent_route(key, natives) for key in lends if not policy.stops(key.provider)),
             stored={key.pk: stored(key) for key in keys},
             data_keys=data_keys.unwrap(self.data_keys[organization]),
         )

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from django import forms
+from django.conf import settings
 
 from keys import preferences
 from keys.models import ProviderPreference, RoutingPreference
@@ -22,8 +23,10 @@ MOVES = (
     (Move.REFUSED, "Refused credential (401, 403)"),
 )
 FALLBACKS = (("yes", "Allowed"), ("no", "Not allowed"))
+MOST_SECONDS = min(LONGEST_SECONDS, settings.FIRST_BYTE_SECONDS)  # the operator's limit, which no wish lengthens
 NAMES = {name.lower(): row.slug for row in PROVIDERS.values() for name in (row.slug, row.label)} | HOSTS
 INHERITED, CHOSEN = "", "here"
+NO_FENCE = "A client key or a request may say otherwise; to keep all requests from a provider, pause it."
 
 
 class ProvidersField(forms.CharField):
@@ -92,21 +95,21 @@ class PreferencesForm(forms.Form):
     order = ProvidersField(
         label="Try these providers first", help_text="First to last, with commas between them. The others follow."
     )
-    only = ProvidersField(label="Only these providers", help_text="Requests never go to any other. Empty allows all.")
-    ignore = ProvidersField(label="Never these providers", help_text="Requests never go to them.")
+    only = ProvidersField(label="Only these providers", help_text=f"Empty allows all. {NO_FENCE}")
+    ignore = ProvidersField(label="Never these providers", help_text=f"The others serve. {NO_FENCE}")
     allow_fallbacks = FallbacksField(
         label="Other providers as fallback",
         help_text="Not allowed: requests stay with the providers to try first, or else with the first key’s provider.",
     )
     timeout_seconds = forms.IntegerField(
         label="Timeout in seconds",
-        help_text=f"How long to wait for the first byte of an answer, {SHORTEST_SECONDS} to {LONGEST_SECONDS}.",
+        help_text=f"How long to wait for the first byte of an answer, {SHORTEST_SECONDS} to {MOST_SECONDS}.",
         min_value=SHORTEST_SECONDS,
-        max_value=LONGEST_SECONDS,
+        max_value=MOST_SECONDS,
         required=False,
         error_messages=dict.fromkeys(
             ("invalid", "min_value", "max_value"),
-            f"Enter a whole number of seconds from {SHORTEST_SECONDS} to {LONGEST_SECONDS}, or nothing.",
+            f"Enter a whole number of seconds from {SHORTEST_SECONDS} to {MOST_SECONDS}, or nothing.",
         ),
     )
     decides_moves = forms.ChoiceField(required=False, widget=forms.RadioSelect)

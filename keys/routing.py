@@ -95,6 +95,9 @@ class Policy:
     preferences: Preferences = NONE
     providers: Mapping[str, ProviderPolicy] = MappingProxyType({})
 
+    def stops(self, provider: str) -> bool:
+        return provider in self.providers and self.providers[provider].paused
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:
@@ -133,13 +136,17 @@ class Patience(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`patience` by provider. `settings`: what was wished, and by whom. `closed_by`: why shared keys were not looked at."""
+    """`patience` by provider. `settings`: what was wished, and by whom. `closed_by`: why shared keys were not looked at.
+
+    `first`: what would be tried first if every key were well.
+    """
 
     candidates: tuple[Candidate, ...]
     left_out: tuple[LeftOut, ...]
     patience: Mapping[str, Patience] = MappingProxyType({})
     settings: Settled = MappingProxyType({})
     closed_by: str = ""
+    first: RouteKey | None = None
 
 
 OFF = "is off"
@@ -298,9 +305,10 @@ def arrange(
     if place := placing(keys, policy, settings):
         fit.sort(key=place)
     fit = without_fallbacks(fit, settings, left_out)
+    first = fit[0].key if fit else None
     fit = in_health(fit, health, now, left_out)
     patience = {provider: patience_with(provider, said, policy) for provider in {each.key.provider for each in fit}}
-    return Plan(tuple(fit), tuple(left_out), patience, settings, closed_by)
+    return Plan(tuple(fit), tuple(left_out), patience, settings, closed_by, first)
 
 
 def sift(
@@ -338,7 +346,7 @@ def switched_off(key: RouteKey) -> LeftOut:
 
 def bar(provider: str, policy: Policy, settings: Settled, tier: str) -> tuple[Why, str] | None:
     """Why no key of this provider is used for this request. Own keys that are off leave shared ones alone."""
-    if provider in policy.providers and policy.providers[provider].paused:
+    if policy.stops(provider):
         return Why.PAUSED, PROVIDER_PAUSED
     only, by = settings["only"]
     if only is not None and provider not in only:

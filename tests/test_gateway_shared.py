@@ -91,6 +91,27 @@ def test_an_operator_who_lends_no_more_is_obeyed(gateway: RunningGateway, lent: 
     assert call(gateway).status == 404
 
 
+def test_an_operator_who_pauses_lends_nothing(gateway: RunningGateway, lent: ProviderKey) -> None:
+    decide(gateway, own_keys_only=False)
+    actions.pause_provider(organization=lent.organization, provider="openai", by=BY)
+    gateway.directory.refresh()
+    assert (call(gateway).status, list(ProviderKey.objects.lent())) == (404, [])
+    actions.resume_provider(organization=lent.organization, provider="openai", by=BY)
+    actions.pause_organization(organization=lent.organization, by=BY)
+    gateway.directory.refresh()
+    assert (call(gateway).status, list(ProviderKey.objects.lent())) == (404, [])
+    actions.resume_organization(organization=lent.organization, by=BY)
+    gateway.directory.refresh()
+    assert (call(gateway).status, list(ProviderKey.objects.lent())) == (200, [lent])
+
+
+def test_the_policy_is_blamed_only_where_shared_keys_would_help(gateway: RunningGateway, lent: ProviderKey) -> None:
+    gateway.add("openai")
+    actions.pause_provider(organization=gateway.organization, provider="openai", by=BY)
+    gateway.directory.refresh()
+    assert call(gateway).error["code"] == "provider_paused"
+
+
 # Switches
 
 
@@ -104,7 +125,8 @@ def test_a_paused_organization_gets_a_clear_answer(gateway: RunningGateway, path
     assert get(gateway, "/v1/models").status == 403
     actions.resume_organization(organization=gateway.organization, by=BY)
     gateway.directory.refresh()
-    assert call(gateway, path=path, headers={"content-type": "application/json"}).status == 200
+    body = {**GREETING, "model": "gpt-4o"}
+    assert call(gateway, body, path, headers={"content-type": "application/json"}).status == 200
 
 
 def test_a_paused_provider_is_passed_over(gateway: RunningGateway) -> None:

@@ -143,8 +143,8 @@ def test_providers_may_be_written_by_their_labels_and_by_names_from_elsewhere() 
     [
         ({"order": "openai, opnai"}, "“opnai” is not a provider. Did you mean openai?"),
         ({"ignore": "§§§"}, "“§§§” is not a provider. Providers are anthropic,"),
-        ({"timeout_seconds": "0"}, "Enter a whole number of seconds from 1 to 600, or nothing."),
-        ({"timeout_seconds": "soon"}, "Enter a whole number of seconds from 1 to 600, or nothing."),
+        ({"timeout_seconds": "0"}, "Enter a whole number of seconds from 1 to 60, or nothing."),
+        ({"timeout_seconds": "soon"}, "Enter a whole number of seconds from 1 to 60, or nothing."),
     ],
 )
 def test_a_mistake_is_named_at_its_field(data: dict[str, str], words: str) -> None:
@@ -337,7 +337,7 @@ def test_an_owner_decides_about_one_provider(alices: Client, acme: Organization)
 def test_a_provider_with_a_mistake_is_kept_and_an_unknown_one_is_missing(alices: Client, acme: Organization) -> None:
     answer = alices.post(page("provider_routing_set", "openai"), {"timeout_seconds": "601"})
     assert answer.status_code == 422
-    assert "from 1 to 600, or nothing." in answer.text
+    assert "from 1 to 60, or nothing." in answer.text
     assert 'value="601"' in answer.text
     for name in ("provider_routing", "provider_routing_pause"):
         assert alices.get(page(name, "nowhere")).status_code == 404

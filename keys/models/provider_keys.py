@@ -2,9 +2,10 @@ import uuid
 from datetime import datetime
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from keys.models.choices import provider_choices
+from keys.models.routing import ProviderPreference
 from keys.providers import PROVIDERS, Provider
 from orgs.models import Organization, User
 
@@ -18,8 +19,12 @@ class ProviderKeyQuerySet(models.QuerySet["ProviderKey"]):
         return self.filter(removed_at=None)
 
     def lent(self) -> "ProviderKeyQuerySet":
-        """The operator's shared keys."""
-        return self.present().filter(organization__is_platform=True).order_by("priority", "created_at")
+        """The operator's shared keys, without those whose organization or provider is paused there."""
+        paused = ProviderPreference.objects.filter(
+            organization=OuterRef("organization"), provider=OuterRef("provider"), paused_at__isnull=False
+        )
+        lending = Q(organization__is_platform=True, organization__routing__paused_at=None) & ~Exists(paused)
+        return self.present().filter(lending).order_by("priority", "created_at")
 
     def same_secret(self, key: "ProviderKey") -> "ProviderKeyQuerySet":
         """Other present keys of the organization that hold the very same credential."""
