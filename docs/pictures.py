@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = f"http://localhost:{os.environ.get('PORT', '8000')}"
 FOLDER = Path(os.environ.get("DATA_DIR", ROOT / "var" / "demo"))
 HOME = "/o/meridian-labs/"
-PAGES = {"usage": "usage/?range=90d", "keys": "providers/", "routing": "routing/?model=anthropic/claude-sonnet-4"}
+PAGES = {"usage": "usage/?range=90d", "keys": "providers/"}
 
 
 def sign_in(page: Page) -> None:
