@@ -219,11 +219,11 @@ def decide(
         wishes = {
             "eu-portal": Preferences(only=("azure",)),
             "notebook-priya": Preferences(order=("azure", "groq"), ignore=("baseten",)),
-            "jobs": Preferences(timeout_seconds=120),
+            "jobs": Preferences(timeout_seconds=40),
         }
         for name, preferences in wishes.items():
             actions.set_client_key_preferences(key=clients[name], preferences=preferences, by=tomas)
-        actions.set_provider_routing(organization=organization, provider="azure", by=tomas, timeout_seconds=45)
+        actions.set_provider_routing(organization=organization, provider="azure", by=tomas, timeout_seconds=20)
     with happened(now - 20 * DAY):
         actions.set_routing(organization=organization, by=ada, own_keys_only=False)
         actions.set_always(key=production, always=True, by=ada)
