@@ -19,11 +19,12 @@ from django.utils import timezone
 
 from byok_site import demo_usage
 from byok_site.demo_provider import MODELS
-from keys import actions, credentials, strip
+from keys import actions, credentials
 from keys.actions.reporting import Report, report_health
 from keys.addresses import AllowList
 from keys.health import Health, State
 from keys.models import ClientKey, HealthMark, ProviderKey, RetiredCredential, RoutingPreference
+from keys.pages import strip
 from keys.preferences import Preferences
 from keys.providers import PROVIDERS, Credential
 from keys.providers.errors import ErrorClass

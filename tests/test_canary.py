@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.views.debug import ExceptionReporter
 
 from keys.actions import add_key
-from keys.forms import FORMS, KeyForm, Unreturned
+from keys.forms.credentials import FORMS, KeyForm, Unreturned
 from keys.models import ProviderKey, RetiredCredential
 from keys.providers import PROVIDERS, Credential
 from orgs.actions import Actor

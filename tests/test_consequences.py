@@ -9,10 +9,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from keys import consequences, routes
+from keys import routes
 from keys.actions import issue_client_key
-from keys.consequences import Loss
 from keys.health import Health, State
+from keys.pages import consequences
+from keys.pages.consequences import Loss
 from keys.preferences import Preferences
 from keys.restrictions import Restrictions
 from keys.routes import Routes

@@ -13,8 +13,8 @@ from pytest_django import Settings
 
 from byok_site import demo
 from byok_site.demo_provider import DemoProvider
-from keys import portrait
 from keys.models import ClientKey, HealthMark, ProviderKey, RetiredCredential
+from keys.pages import portrait
 from keys.tasks import test_due_keys as look_after_keys
 from orgs.models import AuditEvent, Membership, Organization
 from usage.models import UsageEvent

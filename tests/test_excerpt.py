@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keys.excerpt import around, mask
-from keys.reading import read_deployments
+from keys.pages.excerpt import around, mask
+from keys.pages.reading import read_deployments
 from tests.submissions import deployment
 
 CANARY = "CaNaRy7Q2hX9vK4mR8tW3zB6nD1fG5jL0pS"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keys.explaining import Explanation, Setting, explain
 from keys.health import Health, State
+from keys.pages.explaining import Explanation, Setting, explain
 from keys.preferences import Move, Preferences
 from keys.restrictions import Restrictions
 from keys.routes import Routes

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
-from keys.forms import FORMS
+from keys.forms.credentials import FORMS
 from keys.providers import PROVIDERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,8 +21,8 @@ PURE = (
     "keys/restrictions.py",
     "keys/order.py",
     "keys/schedule.py",
-    "keys/strip.py",
-    "keys/history.py",
+    "keys/pages/strip.py",
+    "keys/pages/history.py",
     "keys/catalog.py",
     "keys/overrides.py",
     "keys/providers/",

@@ -11,12 +11,12 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from keys import history, listing, portrait, strip
 from keys.actions import add_key, pause_organization, pause_provider, replace_credential, set_provider_routing, set_routing
 from keys.models import HealthMark, ProviderKey
+from keys.pages import history, listing, portrait, strip
+from keys.pages.strip import Counts
 from keys.preferences import Move
 from keys.providers import Credential
-from keys.strip import Counts
 from keys.testing import TestResult, Verdict
 from orgs.actions import Actor, record
 from orgs.models import Organization, User

@@ -14,9 +14,9 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from keys import listing
 from keys.actions import add_key, disable_key
 from keys.models import ProviderKey
+from keys.pages import listing
 from keys.providers import PROVIDERS, Credential
 from keys.testing import TestResult, Verdict
 from orgs.actions import Actor

@@ -9,8 +9,8 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from keys import actions, routes
+from keys.forms.preferences import PreferencesForm
 from keys.models import ProviderKey, ProviderPreference, RoutingPreference
-from keys.preference_form import PreferencesForm
 from keys.preferences import NONE, Move, Preferences
 from keys.providers import Credential
 from keys.testing import TestResult, Verdict

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from django.urls import reverse
 
-from keys import listing
-from keys.listing import Failing, Row
 from keys.models import ProviderKey, ProviderPreference, RoutingPreference
+from keys.pages import listing
+from keys.pages.listing import Failing, Row
 from keys.providers import PROVIDERS
 from keys.providers.errors import ErrorClass
 from orgs.models import Organization

@@ -14,8 +14,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from keys import listing
 from keys.models import ProviderKey
+from keys.pages import listing
 from keys.providers import PROVIDERS
 from orgs.access import org_view
 from orgs.models import Membership, Organization

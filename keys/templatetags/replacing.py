@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from django import template
 from django.utils import timezone
 
-from keys.forms import FORMS, KeyForm, mode_of
+from keys.forms.credentials import FORMS, KeyForm, mode_of
 from keys.models import ProviderKey, RetiredCredential
 
 register = template.Library()

@@ -17,7 +17,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from keys.actions import NameTaken, add_key
 from keys.entries import Problem
-from keys.forms import FORMS, KeyForm, mode_of
+from keys.forms.credentials import FORMS, KeyForm, mode_of
 from keys.models import ProviderKey
 from keys.pace import too_many_tests, wait_for_test
 from keys.providers import PROVIDERS, Credential, Provider

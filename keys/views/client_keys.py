@@ -21,10 +21,10 @@ from keys.actions import (
     set_client_key_preferences,
 )
 from keys.catalog import slugs
-from keys.explaining import wishes_of
-from keys.forms import ClientKeyForm
+from keys.forms.credentials import ClientKeyForm
+from keys.forms.preferences import PreferencesForm
 from keys.models import ClientKey, ModelOverride, ProviderKey, native_names
-from keys.preference_form import PreferencesForm
+from keys.pages.explaining import wishes_of
 from keys.providers import PROVIDERS
 from orgs.access import org_view
 from orgs.actions import Actor

@@ -11,12 +11,13 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from keys import consequences as losses
-from keys import data_keys, listing, portrait, routes
+from keys import data_keys, routes
 from keys.actions import disable_key, enable_key, record_test, remove_key, set_overrides
-from keys.forms import OverridesForm, TypedNameForm
+from keys.forms.credentials import OverridesForm, TypedNameForm
 from keys.models import ProviderKey
 from keys.pace import too_many_tests, wait_for_test
+from keys.pages import consequences as losses
+from keys.pages import listing, portrait
 from keys.providers import PROVIDERS
 from keys.testing import Verdict, test_credential
 from keys.vault import VaultError

@@ -16,7 +16,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from keys import data_keys
 from keys.actions import NameTaken, SameCredential, rename_key, replace_credential, restore_credential
 from keys.entries import Problem
-from keys.forms import FORMS, KeyForm, RenameForm, mode_of
+from keys.forms.credentials import FORMS, KeyForm, RenameForm, mode_of
 from keys.models import ProviderKey, RetiredCredential
 from keys.testing import TestResult, Verdict
 from keys.vault import VaultError

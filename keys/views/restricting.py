@@ -8,10 +8,11 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from keys import portrait, routes
+from keys import routes
 from keys.actions import RestrictionError, set_always, set_restrictions
+from keys.forms.restrictions import RestrictionForm
 from keys.models import ModelOverride, ProviderKey, native_names
-from keys.restriction_form import RestrictionForm
+from keys.pages import portrait
 from keys.views.provider_keys import find
 from orgs.access import org_view
 from orgs.actions import Actor

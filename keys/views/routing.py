@@ -11,11 +11,12 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from keys import hops, listing, order, routes
+from keys import order, routes
 from keys.actions import OrderConflict, reorder_keys
 from keys.actions.ordering import live
 from keys.models import ProviderKey
 from keys.order import Place
+from keys.pages import hops, listing
 from keys.views.routing_policy import policy_forms
 from keys.views.trying import tried
 from orgs.access import org_view

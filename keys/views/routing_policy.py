@@ -9,10 +9,11 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from keys import actions, consequences, preferences, routes
+from keys import actions, preferences, routes
 from keys.actions.routing import provider_routing_of, routing_of
+from keys.forms.preferences import FallbackForm, PreferencesForm, ProviderForm
 from keys.models import ClientKey, ProviderKey, ProviderPreference, RoutingPreference
-from keys.preference_form import FallbackForm, PreferencesForm, ProviderForm
+from keys.pages import consequences
 from keys.preferences import FIELDS
 from keys.providers import PROVIDERS, Provider
 from orgs.access import org_view

@@ -13,8 +13,8 @@ from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from keys import catalog, routes
-from keys.explaining import CLIENT_KEY_PAUSED, Explanation, explain
 from keys.models import ClientKey
+from keys.pages.explaining import CLIENT_KEY_PAUSED, Explanation, explain
 from keys.providers import PROVIDERS
 from keys.providers.paths import OPERATIONS
 from keys.routes import Routes

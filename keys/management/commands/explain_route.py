@@ -11,8 +11,8 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 
 from keys import preferences, routes
-from keys.explaining import CLIENT_KEY_PAUSED, Explanation, Step, explain
 from keys.models import ClientKey
+from keys.pages.explaining import CLIENT_KEY_PAUSED, Explanation, Step, explain
 from keys.preferences import IN_REQUESTS, PreferenceError, Preferences
 from keys.providers.paths import OPERATIONS
 from keys.routing import Asking, Plan, Why

@@ -7,11 +7,12 @@ from uuid import UUID
 
 from django.contrib.humanize.templatetags.humanize import ordinal
 
-from keys import catalog, history, listing, routes, strip
+from keys import catalog, routes
 from keys.health import Health, Standing, State
-from keys.history import Line
 from keys.models import ClientKey, HealthMark, ModelOverride, ProviderKey, ProviderPreference, RoutingPreference, native_names
 from keys.overrides import written
+from keys.pages import history, listing, strip
+from keys.pages.history import Line
 from keys.preferences import ALL_MOVES, Move, Source
 from keys.providers import azure
 from keys.routing import PRIORITIZED, Policy, RouteKey, clock, names_of, settle_provider

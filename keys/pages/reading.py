@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from keys.excerpt import is_public
 from keys.json_source import JsonError, Source, parse
+from keys.pages.excerpt import is_public
 
 
 @dataclass(frozen=True, slots=True)

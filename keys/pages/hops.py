@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from uuid import UUID
 
-from keys.listing import OFF, Row, letter
 from keys.models import ProviderKey
 from keys.order import Order, Place, groups
+from keys.pages.listing import OFF, Row, letter
 from keys.providers import PROVIDERS, Provider
 from keys.routing import Policy
 
@@ -96,7 +96,7 @@ class Tier:
 
 
 def draw(order: Order, listed: Iterable[Row], policy: Policy) -> list[Tier]:
-    """listed: as keys/listing.py has them. Hops are numbered through all tiers, as the list of keys numbers them."""
+    """listed: as keys/pages/listing.py has them. Hops are numbered through all tiers, as the list of keys numbers them."""
     in_order = {row.key.pk: row for row in listed if row.order}
     drawn = hops(groups(order), in_order, policy)
     return [Tier(name, tuple(found)) for name, found in groupby(drawn, key=lambda hop: hop.steps[0].place.tier)]

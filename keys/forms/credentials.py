@@ -14,10 +14,10 @@ from keys import overrides
 from keys.addresses import AllowList
 from keys.credentials import OPTIONS, parse
 from keys.entries import CredentialError, Problem
-from keys.excerpt import Line, around
+from keys.pages.excerpt import Line, around
+from keys.pages.reading import Deployment, read_deployments
 from keys.providers import Credential, Provider, Shape
 from keys.providers.regions import REGIONS
-from keys.reading import Deployment, read_deployments
 
 MAX_FILE_BYTES = 32_000
 EMPTY_EDITOR_LINES = 12
