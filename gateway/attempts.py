@@ -289,15 +289,13 @@ class Walk:
     def trace(self) -> dict[str, str]:
         """The headers that tell the program what happened so far."""
         key = self.current.candidate.key if self.current else None
-        passed = [f"{left.key.name} skipped ({left.reason})" for left in self.skipped[:MOST_IN_HEADER]]
-        failed = [
-            f"{attempt.candidate.key.name} {error_class(attempt)} {attempt.status or ''}".strip() for attempt in self.failed
-        ]
+        passed = [f"{named(left.key)} skipped ({left.reason})" for left in self.skipped[:MOST_IN_HEADER]]
+        failed = [f"{named(each.candidate.key)} {error_class(each)} {each.status or ''}".strip() for each in self.failed]
         return {
             **({"x-keyhold-key": key.name} if key else {}),
             "x-keyhold-attempts": str(self.attempts),
             "x-keyhold-fallback": self._fallback(key) if key else "none",
-            "x-keyhold-walk": "; ".join([*passed, *failed, *([f"{key.name} tried"] if key else [])]),
+            "x-keyhold-walk": "; ".join([*passed, *failed, *([f"{named(key)} tried"] if key else [])]),
         }
 
     def _fallback(self, key: RouteKey) -> str:
@@ -312,6 +310,11 @@ class Walk:
 
 def error_class(attempt: Attempt) -> str:
     return "" if attempt.failure is None else str(attempt.failure.error_class)
+
+
+def named(key: RouteKey) -> str:
+    """For a header: names alone may be the same with two providers."""
+    return f"{key.provider}:{key.name}"
 
 
 def told(skipped: list[LeftOut]) -> tuple[Skipped, ...]:

@@ -325,12 +325,11 @@ def sift(
         provider: bar(provider, policy, settings, key.tier) for provider, key in {key.provider: key for key in keys}.items()
     }
     for key in keys:
-        if not (key.enabled and key.tested):
-            left_out.append(switched_off(key))
-            continue
         found = matching(key)
         if isinstance(found, LeftOut):
             left_out.append(found)
+        elif not (key.enabled and key.tested):
+            left_out.append(switched_off(key))
         elif key.restrictions is not ANYTHING and (reason := key.restrictions.forbid_caller(asking.member, asking.client_key)):
             left_out.append(LeftOut(key, Why.RESTRICTED, reason))
         elif stopped := barred[key.provider]:

@@ -136,7 +136,7 @@ def test_a_paused_provider_is_passed_over(gateway: RunningGateway) -> None:
     reply = call(gateway)
     assert (reply.status, reply.error["code"]) == (403, "provider_paused")
     gateway.add("groq", models=("openai/gpt-4o",))
-    assert call(gateway).headers["x-keyhold-walk"].startswith("valid skipped (is paused with its provider); valid")
+    assert call(gateway).headers["x-keyhold-walk"].startswith("openai:valid skipped (is paused with its provider); groq:valid")
     assert b"gpt-4o" in get(gateway, "/v1/models").body
 
 

@@ -136,7 +136,7 @@ def test_a_broken_key_goes_out_after_five_answers_and_comes_back_by_itself(gatew
         assert call(gateway).headers["x-keyhold-attempts"] == "2"
     passed_over = call(gateway)
     assert passed_over.headers["x-keyhold-attempts"] == "1"
-    assert passed_over.headers["x-keyhold-walk"].startswith("main skipped (is failing since")
+    assert passed_over.headers["x-keyhold-walk"].startswith("openai:main skipped (is failing since")
     assert health(gateway, first) is State.FAILING
     gateway.reseal(first, "valid")
     with later(gateway, OPEN_SECONDS + 1):
@@ -201,7 +201,7 @@ def test_retries_at_a_provider_in_trouble_are_budgeted_and_other_providers_are_n
     gateway.budget.retrying = FEWEST_RETRIES
     reply = call(gateway)
     assert reply.headers["x-keyhold-key"] == other.name
-    assert "same provider skipped (is with a provider in trouble" in reply.headers["x-keyhold-walk"]
+    assert "openai:same provider skipped (is with a provider in trouble" in reply.headers["x-keyhold-walk"]
     gateway.budget.retrying = 0
     assert call(gateway).headers["x-keyhold-key"] == "same provider"
     assert (gateway.budget.running, gateway.budget.retrying) == (0, 0)

@@ -126,6 +126,9 @@ class Chance:
     def key(self, organization: Organization, number: int, client: ClientKey, opened: vault.DataKeys) -> ProviderKey:
         provider = self.random.choice(PROVIDERS)
         behavior = self.random.choice(["valid"] * 5 + ["broken", "limited", "refused", "payment"])
+        health = self.health()
+        if organization.is_platform:  # others use it meanwhile, so it stays as it is
+            behavior, health = "valid", {"status": "healthy"}
         secret = self.fake.key(provider, behavior)
         key = ProviderKey(
             organization=organization,
@@ -142,7 +145,7 @@ class Chance:
             allowed_models=self.random.choice(PATTERNS),
             allowed_members=self.random.choice([None, None, None, [self.member.pk], [self.member.pk + 1]]),
             allowed_client_keys=self.random.choice([None, None, None, [str(client.pk)], [str(organization.pk)]]),
-            **self.health(),
+            **health,
         )
         key.sealed = data_keys.seal_credential(key, Credential({"api_key": secret}, {}, "…"), opened)
         return key
