@@ -71,6 +71,8 @@ class Organization(models.Model):
     is_platform = models.BooleanField(
         "lends its keys", default=False, help_text="Its provider keys are the shared keys of organizations that allow them."
     )
+    members_issue_keys = models.BooleanField(default=False, help_text="Members may make client keys of their own.")
+    members_see_all = models.BooleanField(default=False, help_text="Members see whose usage is whose, as owners do.")
     routing_version = models.PositiveIntegerField(default=1, editable=False)
     routing_changed_at = models.DateTimeField(db_default=Now(), db_index=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -153,3 +155,35 @@ class Notice(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tag}: {self.subject}"
+
+
+class Webhook(models.Model):
+    """Where an organization wants its alerts sent. The secret that signs them is sealed by the vault, like a credential."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="webhooks")
+    url = models.CharField(max_length=500)
+    sealed = models.BinaryField(help_text="The secret, sealed.")
+    enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class Delivery(models.Model):
+    """One notice for one webhook: tried until it is taken or given up."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="deliveries")
+    tag = models.CharField(max_length=60)
+    payload = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now)
+    due_at = models.DateTimeField(default=timezone.now, null=True, db_index=True, help_text="Null once taken or given up.")
+    tries = models.PositiveSmallIntegerField(default=0)
+    taken_at = models.DateTimeField(null=True)
+    status = models.PositiveSmallIntegerField(null=True, help_text="What the receiver answered last.")
+    problem = models.CharField(max_length=200, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.tag} to {self.webhook}"

@@ -25,6 +25,20 @@ class ClientKey(models.Model):
     pepper_version = models.PositiveIntegerField(help_text="Version of the data key that the pepper was derived from.")
     hint = models.CharField(max_length=20)
 
+    rolled_public_id = models.CharField(max_length=12, unique=True, null=True, help_text="Of the text before the last roll.")
+    rolled_digest = models.BinaryField(null=True)
+    rolled_pepper_version = models.PositiveIntegerField(null=True)
+    rolled_hint = models.CharField(max_length=20, blank=True)
+    rolled_until = models.DateTimeField(null=True, help_text="Until then the text before the last roll is accepted too.")
+
+    owner = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="owned_client_keys")
+    expires_at = models.DateTimeField(null=True)
+    allowed_models = models.JSONField(null=True, help_text="Patterns such as openai/gpt-4*; null allows every model.")
+    allowed_provider_keys = models.JSONField(null=True, help_text="Ids of provider keys; null allows every one.")
+    allowed_networks = models.JSONField(null=True, help_text="Such as 10.0.0.0/8; null allows every address.")
+    told_expiring_at = models.DateTimeField(null=True)
+    told_unused_at = models.DateTimeField(null=True)
+
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True)
@@ -35,6 +49,7 @@ class ClientKey(models.Model):
     objects = ClientKeyQuerySet.as_manager()
 
     class Meta:
+        permissions = [("issue_own_clientkey", "Can make own client keys where the organization lets members")]
         constraints = [
             models.UniqueConstraint(
                 fields=["organization", "name"], condition=Q(revoked_at=None), name="one_live_client_key_per_name"

@@ -1,13 +1,9 @@
-"""What happened: one UsageEvent for each attempt, and sums of them, written only by usage/ingest.py. And own prices."""
-
-import uuid
+"""What happened: one UsageEvent for each attempt, and sums of them, written only by usage/ingest.py."""
 
 from django.db import models
 from django.utils import timezone
 
-from keys.providers import PROVIDERS, Provider
-from orgs.models import Organization, User
-from usage.figures import exact_dollars
+from orgs.models import Organization
 
 
 class Outcome(models.TextChoices):
@@ -58,6 +54,7 @@ class UsageEvent(Measures):
     estimated_cost_microusd = models.BigIntegerField(null=True, help_text="Null where no price is known.")
 
     class Meta:
+        permissions = [("view_everybody", "Can see whose usage is whose")]
         indexes = [models.Index(fields=["organization", "started_at"], name="event_by_org")]
 
     def __str__(self) -> str:
@@ -142,44 +139,6 @@ class HourlyRollup(UsageRollup):
 
     def __str__(self) -> str:
         return f"{self.hour} {self.provider} {self.model} {self.outcome}"
-
-
-class ModelPriceQuerySet(models.QuerySet["ModelPrice"]):
-    def for_org(self, organization: Organization) -> "ModelPriceQuerySet":
-        return self.filter(organization=organization).order_by("provider", "model")
-
-
-class ModelPrice(models.Model):
-    """What an organization says a model costs. It counts where neither the provider nor a list gives a price."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="model_prices", db_index=False)
-    provider = models.CharField(max_length=20)
-    model = models.CharField(max_length=200, help_text="As programs ask for it, spelled like all slugs.")
-    input_microusd = models.BigIntegerField(help_text="Millionths of a dollar for a million tokens.")
-    output_microusd = models.BigIntegerField(help_text="Millionths of a dollar for a million tokens.")
-    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
-    created_at = models.DateTimeField(default=timezone.now)
-
-    objects = ModelPriceQuerySet.as_manager()
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["organization", "provider", "model"], name="one_price_per_model")]
-
-    def __str__(self) -> str:
-        return f"{self.model} at {self.row.label}"
-
-    @property
-    def row(self) -> Provider:
-        return PROVIDERS[self.provider]
-
-    @property
-    def input_dollars(self) -> str:
-        return exact_dollars(self.input_microusd)
-
-    @property
-    def output_dollars(self) -> str:
-        return exact_dollars(self.output_microusd)
 
 
 class JournalSegment(models.Model):

@@ -1,0 +1,86 @@
+"""What an organization says about prices."""
+
+import uuid
+
+from django.db import models
+from django.utils import timezone
+
+from keys.providers import PROVIDERS, Provider
+from orgs.models import Organization, User
+from usage.figures import exact_dollars
+
+
+class ModelPriceQuerySet(models.QuerySet["ModelPrice"]):
+    def for_org(self, organization: Organization) -> "ModelPriceQuerySet":
+        return self.filter(organization=organization).order_by("provider", "model")
+
+
+class ModelPrice(models.Model):
+    """What an organization says a model costs. It counts where neither the provider nor a list gives a price."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="model_prices", db_index=False)
+    provider = models.CharField(max_length=20)
+    model = models.CharField(max_length=200, help_text="As programs ask for it, spelled like all slugs.")
+    input_microusd = models.BigIntegerField(help_text="Millionths of a dollar for a million tokens.")
+    output_microusd = models.BigIntegerField(help_text="Millionths of a dollar for a million tokens.")
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = ModelPriceQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization", "provider", "model"], name="one_price_per_model")]
+
+    def __str__(self) -> str:
+        return f"{self.model} at {self.row.label}"
+
+    @property
+    def row(self) -> Provider:
+        return PROVIDERS[self.provider]
+
+    @property
+    def input_dollars(self) -> str:
+        return exact_dollars(self.input_microusd)
+
+    @property
+    def output_dollars(self) -> str:
+        return exact_dollars(self.output_microusd)
+
+
+class KeyPrice(models.Model):
+    """What the provider of one key charges against its list, from a day on: a multiplier in thousandths."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+", db_index=False)
+    provider_key_id = models.UUIDField()
+    from_day = models.DateField(help_text="Of the organization's time zone.")
+    thousandths = models.PositiveIntegerField(help_text="850 is 15 % off the list.")
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "provider_key_id", "from_day"], name="one_key_price_per_day")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.thousandths / 1000} from {self.from_day}"
+
+
+class Invoice(models.Model):
+    """What a provider billed for one key in one month."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+", db_index=False)
+    provider_key_id = models.UUIDField()
+    month = models.DateField(help_text="Its first day.")
+    total_microusd = models.BigIntegerField()
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization", "provider_key_id", "month"], name="one_invoice_per_month")]
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m} {self.total_microusd}"
