@@ -3,12 +3,14 @@
 import hmac
 import re
 from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
 
 from django.views.decorators.debug import sensitive_variables
 
-from gateway.errors import unauthorized
+from gateway.errors import Refusal, unauthorized
 from gateway.snapshot import Caller, Snapshot
 from keys import client_keys
+from keys.networks import reach
 
 AWS = "aws4-hmac-sha256"
 BEARER = ("bearer",)
@@ -18,6 +20,9 @@ MISSING = "No client key came with the request. Send one as Authorization: Beare
 SEVERAL = "The request carries two different keys. Send one client key, in one header."
 MALFORMED = "This is no client key of ours: check that it was copied whole. They begin with byok_live_."
 UNKNOWN = "This client key is not valid here. It may have been revoked; an owner of the organization can issue a new one."
+WIDER = "An owner of the organization can allow more networks."
+LATER = "Whoever looks after it can set a later date, or create another key."
+NO_RETRY = {"x-should-retry": "false"}
 
 # What an unknown id is checked against, so that it takes as long as a wrong secret.
 NOBODY = (bytes(32), bytes(32))
@@ -41,6 +46,26 @@ def authenticate(snapshot: Snapshot, headers: Iterable[tuple[bytes, bytes]], sch
     if caller is None or not matches:
         raise unauthorized(UNKNOWN)
     return caller
+
+
+def check(caller: Caller, address: str, now: float) -> None:
+    """Whether the key may be used now and from there. now: seconds since the epoch. Raises Refusal (401, 403)."""
+    if caller.until is not None and caller.until <= now:
+        raise unauthorized(UNKNOWN)
+    if not reach(caller.networks, address):
+        raise stopped("network_not_allowed", f"This client key may not be used from {address or 'here'}. {WIDER}")
+    if caller.expires_at is not None and caller.expires_at <= now:
+        ended = f"{datetime.fromtimestamp(caller.expires_at, UTC):%-d %B %Y, %H:%M} UTC"
+        raise Refusal(401, "client_key_expired", f"This client key expired on {ended}. {LATER}", headers=NO_RETRY)
+    if caller.tenant.policy.paused:
+        raise stopped("organization_paused", "This organization is paused, so its requests go nowhere. An owner can resume it.")
+    if caller.paused:
+        raise stopped("client_key_paused", "This client key is paused. An owner of the organization can resume it.")
+
+
+def stopped(code: str, message: str) -> Refusal:
+    """On purpose, so trying again is of no use."""
+    return Refusal(403, code, message, headers=NO_RETRY)
 
 
 @sensitive_variables()

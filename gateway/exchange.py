@@ -49,6 +49,12 @@ class Exchange:
         return str(self.scope["path"])
 
     @property
+    def address(self) -> str:
+        """The client's, as far as the proxies of TRUSTED_PROXIES say. Headers of others are not read."""
+        client = self.scope.get("client")
+        return str(client[0]) if client else ""
+
+    @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """As they came: names in lower case, duplicates kept."""
         headers: list[tuple[bytes, bytes]] = self.scope["headers"]

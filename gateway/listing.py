@@ -21,7 +21,7 @@ def reachable(tenant: Tenant, asking: Asking, shared: Sequence[RouteKey] = ()) -
         if not provider.operations:
             continue
         for slug in catalog.slugs(provider, discovered=key.discovered, deployments=key.deployments, overrides=key.overrides):
-            if routing.allows(key, slug):
+            if routing.allows(key, slug, asking):
                 found[slug].add(provider.slug)
     return {slug: sorted(found[slug]) for slug in sorted(found)}
 

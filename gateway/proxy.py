@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from gateway.attempts import BYTES_PER_TOKEN, Ledger, Walk
-from gateway.auth import BEARER, authenticate
+from gateway.auth import BEARER, authenticate, check
 from gateway.directory import Directory
 from gateway.errors import Refusal, unavailable
 from gateway.exchange import ClientGone, Exchange
@@ -30,23 +30,15 @@ BROKEN_OFF = Refusal(502, "stream_broken", "The provider broke off in the middle
 def admit(directory: Directory, exchange: Exchange, schemes: Collection[str] = BEARER) -> Caller:
     """Who calls, with a key in one of these schemes of Authorization.
 
-    Raises Refusal: 401, 403 for what an owner paused, or 503 while the directory knows nothing that can be trusted.
+    Raises Refusal: 401, 403 for what an owner paused or limited, or 503 while the directory knows nothing that can be trusted.
     """
     snapshot = directory.snapshot
     if snapshot is None:
         raise unavailable("not_ready", "The gateway cannot read its keys at the moment. Try again in a few seconds.")
     exchange.trace = {"x-keyhold-attempts": "0", "x-keyhold-fallback": "none"}
     caller = authenticate(snapshot, exchange.headers, schemes)
-    if caller.tenant.policy.paused:
-        raise stopped("organization_paused", "This organization is paused, so its requests go nowhere. An owner can resume it.")
-    if caller.paused:
-        raise stopped("client_key_paused", "This client key is paused. An owner of the organization can resume it.")
+    check(caller, exchange.address, directory.board.clock())
     return caller
-
-
-def stopped(code: str, message: str) -> Refusal:
-    """On purpose, so trying again is of no use."""
-    return Refusal(403, code, message, headers={"x-should-retry": "false"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ CLOSED = {
     Why.HEALTH: Told(503, "no_working_key", f"{AN_OWNER} replace or test the key."),
     Why.PAUSED: Told(403, "provider_paused", f"{AN_OWNER} resume the provider."),
     Why.POLICY: Told(403, "own_keys_off", f"{AN_OWNER} switch the use of own keys on, on the routing page."),
+    Why.NOT_ALLOWED: Told(403, "model_not_allowed", f"{AN_OWNER} let the client key ask for it, or use another client key."),
     Why.RESTRICTED: Told(403, "key_restricted", f"{AN_OWNER} widen the key's limits."),
     Why.PREFERENCE: Told(404, "no_allowed_provider", "Change the preferences that leave these providers out."),
 }

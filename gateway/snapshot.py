@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from django.db.models import Model
@@ -19,6 +19,7 @@ from keys.models import (
     RoutingPreference,
     native_names,
 )
+from keys.networks import Network, networks_of
 from keys.providers import PROVIDERS, Credential, Provider
 from keys.routing import Asking, Policy, RouteKey
 from keys.vault import Context, DataKeys, VaultError
@@ -69,12 +70,21 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A live client key and whose it is."""
+    """The text of a live client key, and whose it is. Both texts of a key that was rolled have its id.
+
+    until: when this text stops. expires_at: when the key does. Both in seconds since the epoch.
+    networks: where it may be used. owner: the name of whose it is.
+    """
 
     id: str
+    name: str
     member_id: int | None
+    owner: str
     asking: Asking
     paused: bool
+    until: float | None
+    expires_at: float | None
+    networks: tuple[Network, ...] | None
     tenant: Tenant = field(repr=False)
     pepper: bytes = field(repr=False)
     digest: bytes = field(repr=False)
@@ -154,7 +164,7 @@ class Rows:
         return cls(
             data_keys=by_organization(DataKey.objects.filter(organization_id__in=wanted), wanted),
             routes=by_organization(ProviderKey.objects.present().filter(organization_id__in=wanted), wanted),
-            callers=by_organization(ClientKey.objects.live().filter(organization_id__in=wanted), wanted),
+            callers=by_organization(ClientKey.objects.live().filter(organization_id__in=wanted).select_related("owner"), wanted),
             overrides=by_organization(ModelOverride.objects.that_concern(wanted), [None, *wanted]),
             decided=by_organization(RoutingPreference.objects.filter(organization_id__in=wanted), wanted),
             by_provider=by_organization(ProviderPreference.objects.filter(organization_id__in=wanted), wanted),
@@ -193,15 +203,32 @@ def stored(key: ProviderKey) -> StoredKey:
 @sensitive_variables()
 def callers_of(tenant: Tenant, keys: Iterable[ClientKey]) -> dict[str, Caller]:
     peppers = {version: vault.derive(data_key, "client-key") for version, data_key in tenant.data_keys.items()}
-    return {
-        key.public_id: Caller(
-            id=str(key.pk),
-            member_id=key.created_by_id,
-            asking=routes.asking(key),
-            paused=key.paused_at is not None,
-            tenant=tenant,
-            pepper=peppers[key.pepper_version],
-            digest=bytes(key.digest),
-        )
-        for key in keys
-    }
+    callers = {}
+    for key in keys:
+        callers[key.public_id] = caller = caller_of(key, tenant, peppers[key.pepper_version])
+        if key.rolled_public_id and key.rolled_pepper_version in peppers:
+            callers[key.rolled_public_id] = replace(
+                caller,
+                until=routes.seconds(key.rolled_until),
+                pepper=peppers[key.rolled_pepper_version],
+                digest=bytes(key.rolled_digest),
+            )
+    return callers
+
+
+@sensitive_variables()
+def caller_of(key: ClientKey, tenant: Tenant, pepper: bytes) -> Caller:
+    return Caller(
+        id=str(key.pk),
+        name=key.name,
+        member_id=key.owner_id,
+        owner=str(key.owner or ""),
+        asking=routes.asking(key),
+        paused=key.paused_at is not None,
+        until=None,
+        expires_at=routes.seconds(key.expires_at),
+        networks=networks_of(key.allowed_networks),
+        tenant=tenant,
+        pepper=pepper,
+        digest=bytes(key.digest),
+    )

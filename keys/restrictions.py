@@ -30,13 +30,16 @@ class Restrictions:
 
     def allow_model(self, names: Iterable[str]) -> bool:
         """names: everything that the model is called, in lower case."""
-        if self.models is None:
-            return True
-        pattern = compiled(self.models)
-        return any(pattern.fullmatch(name) for name in names)
+        return self.models is None or matches(self.models, names)
 
 
 ANYTHING = Restrictions()
+
+
+def matches(patterns: tuple[str, ...], names: Iterable[str]) -> bool:
+    """names: everything that one model is called, in lower case."""
+    pattern = compiled(patterns)
+    return any(pattern.fullmatch(name) for name in names)
 
 
 @lru_cache(maxsize=4096)

@@ -111,5 +111,11 @@ def asking(client_key: ClientKey | None = None, member: User | None = None) -> A
     """Who would ask: with a client key, or a member as their own client keys would."""
     if client_key is None:
         return Asking(member=member.pk if member else None)
-    asked_by = member.pk if member else client_key.created_by_id
-    return Asking(client_key.pk, asked_by, preferences.read(client_key.preferences))
+    models, provider_keys = client_key.allowed_models, client_key.allowed_provider_keys
+    return Asking(
+        client_key=client_key.pk,
+        member=member.pk if member else client_key.owner_id,
+        of_client_key=preferences.read(client_key.preferences),
+        models=None if models is None else tuple(models),
+        provider_keys=None if provider_keys is None else frozenset(map(UUID, provider_keys)),
+    )

@@ -18,7 +18,7 @@ from keys.preferences import ALL_MOVES, NONE, Move, Preferences, Settled, Source
 from keys.providers import PROVIDERS, azure
 from keys.providers.errors import ErrorClass
 from keys.providers.paths import wire_of
-from keys.restrictions import ANYTHING, Restrictions
+from keys.restrictions import ANYTHING, Restrictions, matches
 
 PRIORITIZED = "prioritized"
 FALLBACK = "fallback"
@@ -34,6 +34,7 @@ class Why(StrEnum):
     UNTESTED = "untested"
     MODEL = "model"
     RESTRICTED = "restricted"
+    NOT_ALLOWED = "not_allowed"  # by the client key, which is for other models
     PREFERENCE = "preference"
     POLICY = "policy"
     HEALTH = "health"
@@ -101,12 +102,17 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Who asks, and what the client key and the request itself wish."""
+    """Who asks, and what the client key and the request itself wish.
+
+    models, provider_keys: all that the client key is for. As in Restrictions, None is everything.
+    """
 
     client_key: UUID | None = None
     member: int | None = None
     of_client_key: Preferences = NONE
     of_request: Preferences = NONE
+    models: tuple[str, ...] | None = None
+    provider_keys: frozenset[UUID] | None = None
 
 
 class Candidate(NamedTuple):
@@ -155,6 +161,8 @@ NOT_ASKED = "is not of the provider that the request names"
 OTHER_MODELS = "does not serve this model"
 UNKNOWN_PROVIDER = "is of a provider that is not served any more"
 LIMITED_MODELS = "is limited to other models"
+OTHER_KEYS = "is not among the provider keys that the client key may use"
+MODEL_NOT_ALLOWED = "is not asked: the client key is for other models"
 OWN_KEYS_OFF = "is not used: the organization's own keys are switched off"
 OWN_KEYS_OFF_HERE = "is not used: own keys are switched off for this provider"
 PROVIDER_PAUSED = "is paused with its provider"
@@ -227,17 +235,20 @@ def open_to(keys: Sequence[RouteKey], shared: Sequence[RouteKey], asking: Asking
         if key.enabled
         and key.tested
         and key.restrictions.forbid_caller(asking.member, asking.client_key) is None
+        and (asking.provider_keys is None or key.id in asking.provider_keys)
         and bar(key.provider, policy, settings, key.tier) is None
     ]
 
 
-def allows(key: RouteKey, slug: str) -> bool:
-    """Whether the key's own limits let it serve this model, which it has."""
-    if key.restrictions.models is None:
+def allows(key: RouteKey, slug: str, asking: Asking = NOBODY) -> bool:
+    """Whether the limits of the key and of the client key let it serve this model, which it has."""
+    if key.restrictions.models is None and asking.models is None:
         return True
     provider = PROVIDERS[key.provider]
     found = catalog.serve(provider, catalog.read(slug), key.discovered, key.deployments, key.region, key.overrides)
-    return found is not None and key.restrictions.allow_model(names_of(key, found))
+    if found is None or not key.restrictions.allow_model(names_of(key, found)):
+        return False
+    return asking.models is None or matches(asking.models, names_of(key, found))
 
 
 def match(key: RouteKey, wanted: catalog.Wanted, operation: str) -> Judged:
@@ -332,11 +343,22 @@ def sift(
             left_out.append(switched_off(key))
         elif key.restrictions is not ANYTHING and (reason := key.restrictions.forbid_caller(asking.member, asking.client_key)):
             left_out.append(LeftOut(key, Why.RESTRICTED, reason))
+        elif beyond := beyond_client_key(key, found, asking):
+            left_out.append(LeftOut(key, *beyond))
         elif stopped := barred[key.provider]:
             left_out.append(LeftOut(key, *stopped))
         else:
             fit.append(Candidate(key, found.native_model, found.deployment, found.certain))
     return fit
+
+
+def beyond_client_key(key: RouteKey, found: catalog.Match, asking: Asking) -> tuple[Why, str] | None:
+    """Why the client key may not have this. Where models are listed, a request that names none is for no client key."""
+    if asking.models is not None and not (found.native_model and matches(asking.models, names_of(key, found))):
+        return Why.NOT_ALLOWED, MODEL_NOT_ALLOWED
+    if asking.provider_keys is not None and key.id not in asking.provider_keys:
+        return Why.RESTRICTED, OTHER_KEYS
+    return None
 
 
 def switched_off(key: RouteKey) -> LeftOut:

@@ -31,6 +31,7 @@ def issue_client_key(*, organization: Organization, name: str, by: Actor) -> tup
         digest=client_keys.digest(vault.derive(opened[pepper_version], "client-key"), fresh.secret),
         pepper_version=pepper_version,
         hint=fresh.hint,
+        owner=by.user,
         created_by=by.user,
     )
     tell(key, by, "client_key:issue", after={"name": name, "hint": key.hint})

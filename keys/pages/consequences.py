@@ -155,5 +155,5 @@ def alike(callers: Callers, keys: Iterable[RouteKey]) -> list[tuple[Asking, list
     kinds: dict[Hashable, tuple[Asking, list[str]]] = {}
     for name, caller in callers.items():
         allowed = tuple(each.forbid_caller(caller.member, caller.client_key) is None for each in limited)
-        kinds.setdefault((caller.of_client_key, allowed), (caller, []))[1].append(name)
+        kinds.setdefault((caller.of_client_key, caller.models, caller.provider_keys, allowed), (caller, []))[1].append(name)
     return list(kinds.values())
