@@ -12,6 +12,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from keys.addresses import AllowList
+from keys.networks import read_networks
 from keys.providers import PROVIDERS
 
 LOCAL_SECRETS = "secrets.env"
@@ -117,6 +118,14 @@ def upstream_overrides(raw: str) -> dict[str, str]:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"gives {name} an address that does not start with http:// or https://.")
     return overrides
+
+
+def networks(raw: str) -> list[str]:
+    """Addresses and networks, each as it is written."""
+    found, problems = read_networks("\n".join(words(raw)))
+    if problems:
+        raise ValueError("is not a list of addresses and networks such as 10.0.0.2,10.1.0.0/16.")
+    return list(found)
 
 
 def egress_allow(raw: str) -> list[str]:

@@ -29,6 +29,7 @@ DEBUG = False
 PORT = read("PORT", environment.whole_number(1, 65535), 8000)
 PUBLIC_URL = read("PUBLIC_URL", environment.web_address, f"http://localhost:{PORT}")
 ALLOWED_HOSTS = read("ALLOWED_HOSTS", environment.words, ["localhost", "127.0.0.1", "[::1]"])
+TRUSTED_PROXIES = read("TRUSTED_PROXIES", environment.networks, [])
 GATEWAY_WORKERS = read("GATEWAY_WORKERS", environment.whole_number(1, 64), 1)
 REDIS_URL = read("REDIS_URL", environment.shared_cache, "")
 if GATEWAY_WORKERS > 1 and not REDIS_URL:

@@ -54,6 +54,11 @@ def get(url: str) -> tuple[int, str]:
         ("PUBLIC_URL", "keyhold.example", "PUBLIC_URL must start with http:// or https://."),
         ("VAULT_SUITE", "3", "VAULT_SUITE must be a whole number from 1 to 2."),
         ("EMAIL_URL", "mail.example", "EMAIL_URL must look like smtp+tls://user:password@host:587 or consolemail://."),
+        (
+            "TRUSTED_PROXIES",
+            "10.0.0.2,proxy",
+            "TRUSTED_PROXIES is not a list of addresses and networks such as 10.0.0.2,10.1.0.0/16.",
+        ),
         ("UPSTREAM_OVERRIDES", "[]", "UPSTREAM_OVERRIDES must be a JSON object of strings."),
         (
             "UPSTREAM_OVERRIDES",
