@@ -92,6 +92,14 @@ class Bounds(Protocol):
         ...
 
 
+class Books(Protocol):
+    """What was spent before this process counted, and by others: what SPENT claims start with."""
+
+    async def ready(self, tenant: Tenant) -> None:
+        """Until that is known of this tenant, or cannot be known. Waits for the database only the first time."""
+        ...
+
+
 class Grant:
     """A request that was admitted. `settle` for each attempt that ended, then `release` once, whatever happened.
 
@@ -111,7 +119,7 @@ class Grant:
 
     async def try_key(self, holder: Tenant, candidate: Candidate) -> str:
         """Why this key may not be used now, or "" and then it counts. `limited` keeps the first refusal."""
-        bounds = self._admission.of_key(self._asked, holder, candidate)
+        bounds = await self._admission.of_key(self._asked, holder, candidate)
         if not bounds:
             return ""
         taken = await self._admission.counters.take([bound.claim for bound in bounds])
@@ -155,9 +163,11 @@ class Admission:
 
     counters: Counters
     kinds: Sequence[Bounds] = ()
+    books: Books | None = None
 
     async def admit(self, asked: Asked) -> Grant:
         """Raises Refusal: then nothing was counted."""
+        await self._ready(asked.caller.tenant)
         bounds = [bound for kind in self.kinds for bound in kind.of_caller(asked)]
         if not bounds:
             return Grant(self, asked, bounds, Taken(()))
@@ -168,7 +178,13 @@ class Admission:
             raise refusal
         return Grant(self, asked, bounds, taken)
 
-    def of_key(self, asked: Asked, holder: Tenant, candidate: Candidate) -> list[Bound]:
+    async def _ready(self, tenant: Tenant) -> None:
+        if self.books:
+            await self.books.ready(tenant)
+
+    async def of_key(self, asked: Asked, holder: Tenant, candidate: Candidate) -> list[Bound]:
+        if holder is not asked.caller.tenant:
+            await self._ready(holder)
         return [bound for kind in self.kinds for bound in kind.of_key(asked, holder, candidate)]
 
 
