@@ -19,11 +19,15 @@ MOST_IDLE = 10_000  # counters, before those that are over are looked for
 
 
 class Kind(StrEnum):
-    """How a counter forgets: what was taken in the last minute; what is held until it is given back; what was spent."""
+    """How a counter forgets: what was taken in the last minute; what is held until it is given back; what was spent.
+
+    HOLDS is no kind of counter but of Change, to HELD: what this process holds of it all in all.
+    """
 
     RATE = "rate"
     HELD = "held"
     SPENT = "spent"
+    HOLDS = "holds"
 
 
 class Claim(NamedTuple):
@@ -111,6 +115,9 @@ class Window:
             return
         self.total += amount
 
+    def since(self, first: int) -> int:
+        return sum(taken for slot, taken in self.slots.items() if slot >= first)
+
     def free_in(self, amount: int, most: int, now: float) -> float:
         """Seconds until so much fits, if nobody else takes anything."""
         rest = self.total
@@ -156,7 +163,8 @@ class Memory:
             if longest > 0:
                 return Taken(tuple(used), waits.index(longest), longest)
             for claim in claims:
-                self._put(claim, now)
+                if claim.amount:
+                    self._put(claim, now)
             return Taken(tuple(before + claim.amount for before, claim in zip(used, claims, strict=True)), at=int(now / SLOT))
 
     def add(self, changes: Sequence[Change]) -> None:
@@ -188,13 +196,15 @@ class Memory:
     def _put(self, claim: Claim, now: float) -> None:
         match claim.kind:
             case Kind.RATE:
-                window = self._windows.get(claim.key) or self._windows.setdefault(claim.key, Window())
                 slot = int(now / SLOT)
-                window.put(claim.amount, slot, slot)
+                self._window(claim.key).put(claim.amount, slot, slot)
             case Kind.HELD:
                 self._held[claim.key] = self._held.get(claim.key, 0) + claim.amount
             case Kind.SPENT:
                 self._spend(claim, now)
+
+    def _window(self, key: str) -> Window:
+        return self._windows.get(key) or self._windows.setdefault(key, Window())
 
     def _spend(self, claim: Claim, now: float) -> None:
         total = self._used(claim, now) + claim.amount
@@ -210,11 +220,37 @@ class Memory:
                     window.forget(slot)
                     window.put(change.amount, slot, change.at or slot)
             case Kind.HELD:
-                rest = self._held.get(change.key, 0) + change.amount
-                self._held[change.key] = rest
-                if rest <= 0:
-                    del self._held[change.key]
+                self._held[change.key] = max(0, self._held.get(change.key, 0) + change.amount)
             case Kind.SPENT:
                 if (spent := self._spent.get(change.key)) and spent.until > now:
                     spent.total += change.amount
                     spent.until = now + change.lasts
+
+    # For who counts elsewhere, and here only to be ready for the worst
+
+    def copy(self, claims: Sequence[Claim], taken: Taken) -> None:
+        """What was taken elsewhere. Of what is spent, all that is known there is known here."""
+        now = self._clock()
+        with self._lock:
+            for claim, used in zip(claims, taken.used, strict=True):
+                if claim.kind is Kind.SPENT:
+                    self._spent[claim.key] = Spent(used, now + claim.lasts)
+                elif claim.kind is Kind.RATE:
+                    self._window(claim.key).put(claim.amount, taken.at, taken.at)
+                else:
+                    self._put(claim, now)
+
+    def spent(self) -> dict[str, int]:
+        with self._lock:
+            return {key: spent.total for key, spent in self._spent.items()}
+
+    def holding(self) -> list[Change]:
+        """Everything that was ever held, as it is now."""
+        with self._lock:
+            return [Change(key, Kind.HOLDS, held) for key, held in self._held.items()]
+
+    def taken_since(self, first: int) -> list[Change]:
+        """Of each rate, what was taken from this slot on."""
+        with self._lock:
+            sums = {key: window.since(first) for key, window in self._windows.items()}
+        return [Change(key, Kind.RATE, amount) for key, amount in sums.items() if amount]

@@ -1,0 +1,211 @@
+"""Counters that several processes keep together in Valkey, with what each of them does while Valkey is away."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as NoAnswer
+
+from gateway.counters import NEVER, SLOT, SLOTS, Change, Claim, Kind, Memory, Taken
+
+PATIENCE_SECONDS = 0.5
+MOST_AT_ONCE = 64  # connections
+BEAT_SECONDS = 2.0
+RETRY_SECONDS = 0.5
+LIVES_SECONDS = 15  # a process that was silent for longer holds nothing
+ALIVE = "keyhold:alive"
+LOST = "Valkey is lost: each process applies its share of every limit until it is back."
+STEP = Path(__file__).with_name("count.lua").read_text()
+
+log = logging.getLogger(__name__)
+
+
+class Shared:
+    """Counts in Valkey, by its clock. What this process takes it also counts for itself, for when Valkey is lost.
+
+    While it is lost, each of `processes` applies its share of every limit, and of what was left of a budget; one request at a
+    time always fits its share of a limit. Once Valkey is back it is told what was taken meanwhile. Changes wait in `_owed`
+    and go out with the next request or by themselves, whichever is first.
+    """
+
+    def __init__(self, url: str, processes: int = 1) -> None:
+        no_retry = Retry(NoBackoff(), 0)
+        self._valkey: Redis = Redis.from_url(
+            url, socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS, retry=no_retry
+        )
+        self._places = asyncio.Semaphore(MOST_AT_ONCE)
+        self._step = self._valkey.register_script(STEP)
+        self._processes = processes
+        self._name = uuid4().hex
+        self._ahead: float | None = None  # of our clock, Valkey's is, in seconds
+        self._own = Memory(self._now)
+        self._owed: list[Change] = []
+        self._due = asyncio.Event()
+        self._lost_since: int | None = None  # slot
+        self._spent_then: dict[str, int] = {}
+        self._spent_since: Counter[tuple[str, int]] = Counter()
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        await self._beat()
+        self._beating = asyncio.create_task(self._keep_in_touch())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._beating.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._beating
+        await self._beat()
+        await self._valkey.aclose()
+
+    @property
+    def told(self) -> str:
+        return "" if self._lost_since is None else LOST
+
+    def _now(self) -> float:
+        """Valkey's time as it was when we first met, carried on by a clock that never steps."""
+        return time.monotonic() + (self._ahead or 0.0)
+
+    # What requests ask
+
+    async def take(self, claims: Sequence[Claim]) -> Taken:
+        """A request that is cancelled meanwhile gives back what it got."""
+        if self._lost_since is not None:
+            return self._take_alone(claims)
+        task = asyncio.create_task(self._take_together(claims))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(partial(self._give_back, claims))
+            raise
+
+    async def look(self, claims: Sequence[Claim]) -> tuple[int, ...]:
+        if self._lost_since is None:
+            try:
+                return (await self._ask([], [claim._replace(amount=0, most=None) for claim in claims])).used
+            except (RedisError, OSError) as error:
+                self._lose(error)
+        return await self._own.look(claims)
+
+    def add(self, changes: Sequence[Change]) -> None:
+        self._own.add(changes)
+        if self._lost_since is None:
+            self._owed.extend(changes)
+            self._due.set()
+        else:
+            self._note_spent(changes)
+
+    def _give_back(self, claims: Sequence[Claim], task: "asyncio.Task[Taken]") -> None:
+        if not task.cancelled() and task.exception() is None and task.result().refused is None:
+            at = task.result().at
+            self.add([Change(claim.key, claim.kind, -claim.amount, at, claim.lasts) for claim in claims])
+
+    async def _take_together(self, claims: Sequence[Claim]) -> Taken:
+        async with self._places:
+            if self._lost_since is not None:
+                return self._take_alone(claims)
+            owed, self._owed = self._owed, []
+            try:
+                taken = await self._ask(owed, claims)
+            except (RedisError, OSError) as error:
+                self._lose(error)
+                return self._take_alone(claims, arrived=isinstance(error, NoAnswer))
+        if taken.refused is None:
+            self._own.copy(claims, taken)
+        return taken
+
+    def _take_alone(self, claims: Sequence[Claim], *, arrived: bool = False) -> Taken:
+        """arrived: Valkey was sent these claims and may have counted them, so what they spend is not owed to it again."""
+        taken = self._own.take_now([claim._replace(most=self._share(claim)) for claim in claims])
+        if taken.refused is None and not arrived:
+            self._note_spent([Change(claim.key, claim.kind, claim.amount, lasts=claim.lasts) for claim in claims])
+        return taken
+
+    def _share(self, claim: Claim) -> int | None:
+        if claim.most is None:
+            return None
+        if claim.kind is Kind.SPENT:
+            known = self._spent_then.setdefault(claim.key, claim.start)
+            return known + max(claim.most - known, 0) // self._processes
+        return max(claim.most // self._processes, min(claim.amount, claim.most))
+
+    def _note_spent(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if change.kind is Kind.SPENT:
+                self._spent_since[change.key, change.lasts] += change.amount
+
+    # Losing Valkey, and finding it again
+
+    def _lose(self, error: Exception) -> None:
+        """What was under way may have arrived or not. It is not told again: who holds what is, once Valkey is back."""
+        if self._lost_since is None:
+            log.error("Valkey is lost (%s). Each gateway process applies its share of every limit.", type(error).__name__)
+            self._lost_since = int(self._now() / SLOT)
+            self._spent_then = self._own.spent()
+            self._note_spent(self._owed)
+            self._owed = []
+
+    async def _keep_in_touch(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_SECONDS if self.told else BEAT_SECONDS):
+                    await self._due.wait()
+            self._due.clear()
+            await self._beat()
+
+    async def _beat(self) -> None:
+        """Tells Valkey that we live and what we owe it."""
+        if self._lost_since is not None:
+            await self._return(self._lost_since)
+            return
+        owed, self._owed = self._owed, []
+        try:
+            await self._ask(owed, [])
+        except (RedisError, OSError) as error:
+            self._lose(error)
+
+    async def _return(self, lost_since: int) -> None:
+        """Tells Valkey all that it missed, and then what happened while it was told."""
+        missed, spent, self._spent_since = self._missed(lost_since), self._spent_since, Counter()
+        told_until = int(self._now() / SLOT)
+        try:
+            await self._ask(missed, [])
+        except (RedisError, OSError):
+            self._spent_since.update(spent)
+            return
+        self._owed, self._spent_since = self._missed(told_until + 1), Counter()
+        self._lost_since = None
+        self._due.set()
+        log.warning("Valkey is back. Limits are counted together again.")
+
+    def _missed(self, since: int) -> list[Change]:
+        spent = [Change(key, Kind.SPENT, amount, 0, lasts) for (key, lasts), amount in self._spent_since.items()]
+        return [*self._own.taken_since(since), *self._own.holding(), *spent]
+
+    async def _ask(self, changes: Sequence[Change], claims: Sequence[Claim]) -> Taken:
+        """Raises RedisError, and OSError."""
+        keys = [ALIVE, *(each.key for each in (*changes, *claims))]
+        told: list[Any] = [self._name, SLOTS, round(1 / SLOT), LIVES_SECONDS, len(changes)]
+        for change in changes:
+            told += (change.kind, change.amount, change.at, max(change.lasts, 1))
+        for claim in claims:
+            told += (claim.kind, claim.amount, -1 if claim.most is None else claim.most, claim.start, max(claim.lasts, 1))
+        refused, wait, slot, *used = await self._step(keys, told)
+        if self._ahead is None:
+            self._ahead = slot * SLOT - time.monotonic()
+        if not refused:
+            return Taken(tuple(used), at=slot)
+        return Taken(tuple(used), refused - 1, wait / 1000 if wait >= 0 else NEVER, slot)
