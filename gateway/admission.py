@@ -18,7 +18,7 @@ from keys.routing import Candidate
 
 BYTES_PER_TOKEN = 4
 USUAL_OUTPUT_TOKENS = 1_000  # reserved where the request sets no limit to its answer
-ANSWERS_IN_TOKENS = frozenset({"chat", "messages", "responses"})
+ANSWERS_IN_TOKENS = frozenset({"chat", "messages", "responses", "native"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Asked:
     @property
     def output_tokens(self) -> int:
         """The most that the answer may have, or what is usual where that is not said (`says_most`)."""
-        usual = USUAL_OUTPUT_TOKENS if self.request.operation in ANSWERS_IN_TOKENS else 0
+        usual = USUAL_OUTPUT_TOKENS if self.request.operation in ANSWERS_IN_TOKENS and self.request.size else 0
         return self.request.max_tokens or usual
 
     @property

@@ -13,11 +13,14 @@ from typing import Self
 import msgspec
 
 from gateway import listing
+from gateway.admission import Admission
 from gateway.attempts import Ledger
+from gateway.counters import Counters, Memory
 from gateway.directory import Directory
 from gateway.errors import Refusal
 from gateway.exchange import ClientGone, Exchange, Receive, Scope, Send
 from gateway.fal import Costs
+from gateway.limits import Limits
 from gateway.native import Native, NativeUpstream
 from gateway.operations import chat, messages, plain, responses
 from gateway.operations.native import METHODS
@@ -73,10 +76,13 @@ class Gateway:
         first_byte_seconds: float,
         most_body_bytes: int,
         public_url: str,
+        counters: Counters | None = None,
     ) -> Self:
+        """counters: those of this process alone, where none are given."""
         upstream = Upstream(egress, Signer(egress, overrides), overrides, first_byte_seconds)
         own = NativeUpstream(egress, upstream.signer, overrides, first_byte_seconds, public_url, Costs(egress, overrides))
-        proxy = Proxy(directory, Ledger(journal, directory.board), upstream, most_body_bytes, journal_folder)
+        admission = Admission(counters or Memory(), (Limits(),))
+        proxy = Proxy(directory, admission, Ledger(journal, directory.board), upstream, most_body_bytes, journal_folder)
         return cls(directory, proxy, Native(replace(proxy, upstream=own)), journal_folder)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

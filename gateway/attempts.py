@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 
 import uuid_utils
 
+from gateway.admission import BYTES_PER_TOKEN, Grant
+from gateway.errors import Refusal
 from gateway.exchange import milliseconds_since
 from gateway.health import HealthBoard
-from gateway.snapshot import Caller
+from gateway.snapshot import Caller, Tenant
 from gateway.speech import Request
 from gateway.upstream import Failure
 from gateway.wires.values import Usage
@@ -19,7 +21,6 @@ from usage.journal import Closed, Journal, Opened, Skipped
 
 MOST_SKIPPED = 20  # that are written down of one request
 MOST_IN_HEADER = 5
-BYTES_PER_TOKEN = 4
 FEWEST_RETRIES = 3
 RETRIED_SHARE = 5  # of what runs, one in so many may be a retry
 TROUBLED = "is with a provider in trouble, and enough requests are being sent there again"
@@ -96,6 +97,7 @@ class Walk:
 
     __slots__ = (
         "_caller",
+        "_grant",
         "_ledger",
         "_plan",
         "_request",
@@ -108,8 +110,9 @@ class Walk:
         "skipped",
     )
 
-    def __init__(self, ledger: Ledger, caller: Caller, request: Request, request_id: str, plan: Plan) -> None:
+    def __init__(self, ledger: Ledger, caller: Caller, request: Request, request_id: str, plan: Plan, grant: Grant) -> None:
         self._ledger = ledger
+        self._grant = grant
         self._caller = caller
         self._request = request
         self._request_id = request_id
@@ -126,14 +129,11 @@ class Walk:
         return self._plan.patience.get(candidate.key.provider, Patience())
 
     def candidates(self) -> Iterator[Candidate]:
-        """Those to be tried, one after the other, for as long as what failed lets another one be tried."""
+        """One after the other, for as long as what failed lets another one be tried. Each is asked about by `may_try` first."""
         for candidate in self._plan.candidates:
             if self.attempts >= MOST_ATTEMPTS or not self._goes_on:
                 return
-            if reason := self._passes_over(candidate):
-                self.skipped.append(LeftOut(candidate.key, Why.HEALTH, reason))
-            else:
-                yield candidate
+            yield candidate
 
     @property
     def _goes_on(self) -> bool:
@@ -143,13 +143,24 @@ class Walk:
         assert last.failure is not None
         return last.failure.moves_on and moves_on(last.failure.error_class, self.patience(last.candidate).move_on)
 
-    def _passes_over(self, candidate: Candidate) -> str:
-        """Why not this one, as things have become since the plan was made."""
+    async def may_try(self, candidate: Candidate, holder: Tenant) -> bool:
+        """Whether to try this one, as things have become since the plan was made. Its limits then count it."""
         if candidate.key.provider in self._in_trouble and self._ledger.budget.is_spent:
-            return TROUBLED
+            return self._pass_over(candidate, Why.HEALTH, TROUBLED)
+        if reason := await self._grant.try_key(holder, candidate):
+            return self._pass_over(candidate, Why.LIMIT, reason)
         if candidate.mark is Mark.LAST_RESORT or self._ledger.board.claim(candidate.key.id):
-            return ""
-        return unwell(self._ledger.board.health[candidate.key.id])
+            return True
+        self._grant.settle(candidate, None)
+        return self._pass_over(candidate, Why.HEALTH, unwell(self._ledger.board.health[candidate.key.id]))
+
+    def _pass_over(self, candidate: Candidate, why: Why, reason: str) -> bool:
+        self.skipped.append(LeftOut(candidate.key, why, reason))
+        return False
+
+    def leave(self, candidate: Candidate) -> None:
+        """It is not tried after all."""
+        self._grant.settle(candidate, None)
 
     @property
     def _in_trouble(self) -> set[str]:
@@ -202,6 +213,7 @@ class Walk:
         attempt = self.current
         assert attempt is not None
         attempt.fails(failure)
+        self._grant.settle(attempt.candidate, Usage())
         self._note(attempt, failure)
         self._end_retry()
         self.failed.append(attempt)
@@ -260,6 +272,8 @@ class Walk:
             counted = replace(counted, output_tokens=max(counted.output_tokens, events))
         last = attempt.closed(outcome, error_class, counted, estimated=cut or told is None)
         self._ledger.journal.close(*self._close_failed(rescued), last)
+        self._grant.settle(attempt.candidate, counted)
+        self._grant.release()
 
     def give_up(self) -> None:
         """No candidate answered."""
@@ -270,21 +284,17 @@ class Walk:
         """What is still open ends here, as when the client left. Called once for each walk."""
         self.finish(None, outcome=outcome)
         self.give_up()
+        self._grant.release()
         self._ledger.budget.running -= 1
 
     def refuse(self, code: str) -> None:
         """No key could be tried. That is written down too, with the reasons."""
-        self._ledger.journal.refuse(
-            request_id=self._request_id,
-            organization_id=self._caller.tenant.id,
-            client_key_id=self._caller.id,
-            member_id=self._caller.member_id,
-            model=self._request.model,
-            stream=self._request.stream,
-            error_class=code,
-            started_at=time.time(),
-            skipped=told(self.skipped),
-        )
+        write_refused(self._ledger.journal, self._caller, self._request, self._request_id, code, told(self.skipped))
+
+    @property
+    def limited(self) -> Refusal | None:
+        """What the first key that was at its limit would tell the program."""
+        return self._grant.limited
 
     def trace(self) -> dict[str, str]:
         """The headers that tell the program what happened so far."""
@@ -292,6 +302,7 @@ class Walk:
         passed = [f"{named(left.key)} skipped ({left.reason})" for left in self.skipped[:MOST_IN_HEADER]]
         failed = [f"{named(each.candidate.key)} {error_class(each)} {each.status or ''}".strip() for each in self.failed]
         return {
+            **self._grant.headers(),
             **({"x-keyhold-key": key.name} if key else {}),
             "x-keyhold-attempts": str(self.attempts),
             "x-keyhold-fallback": self._fallback(key) if key else "none",
@@ -306,6 +317,23 @@ class Walk:
     def _close_failed(self, outcome: str) -> list[Closed]:
         failed, self._unsettled = self._unsettled, []
         return [attempt.closed(outcome, error_class(attempt), Usage(), estimated=False) for attempt in failed]
+
+
+def write_refused(
+    journal: Journal, caller: Caller, request: Request, request_id: str, code: str, skipped: tuple[Skipped, ...] = ()
+) -> None:
+    """A request that went to no key."""
+    journal.refuse(
+        request_id=request_id,
+        organization_id=caller.tenant.id,
+        client_key_id=caller.id,
+        member_id=caller.member_id,
+        model=request.model,
+        stream=request.stream,
+        error_class=code,
+        started_at=time.time(),
+        skipped=skipped,
+    )
 
 
 def error_class(attempt: Attempt) -> str:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from gateway.attempts import BYTES_PER_TOKEN, Ledger, Walk
+from gateway.admission import BYTES_PER_TOKEN, Admission, Asked
+from gateway.attempts import Ledger, Walk, write_refused
 from gateway.auth import BEARER, authenticate, check
 from gateway.directory import Directory
 from gateway.errors import Refusal, unavailable
@@ -46,6 +47,7 @@ class Proxy:
     """The parts that a request passes through, in this order."""
 
     directory: Directory
+    admission: Admission
     ledger: Ledger
     upstream: Upstream
     most_body_bytes: int
@@ -86,7 +88,7 @@ class Proxy:
         nobody: Callable[[], Refusal],
     ) -> None:
         """To one candidate after another until one answers. nobody: what is told where no key can be tried. Raises Refusal."""
-        walk = Walk(self.ledger, caller, request, exchange.request_id, plan)
+        walk = await self._begin(exchange, caller, request, plan)
         unfinished = "error"
         try:
             async with exchange.until_client_leaves():
@@ -96,6 +98,16 @@ class Proxy:
             raise
         finally:
             walk.abandon(unfinished)
+
+    async def _begin(self, exchange: Exchange, caller: Caller, request: Request, plan: Plan) -> Walk:
+        """Raises Refusal where a limit or a budget of the caller is reached. That is written down too."""
+        try:
+            grant = await self.admission.admit(Asked(caller, request, plan.candidates))
+        except Refusal as refusal:
+            write_refused(self.ledger.journal, caller, request, exchange.request_id, refusal.code)
+            raise
+        exchange.trace |= grant.headers()
+        return Walk(self.ledger, caller, request, exchange.request_id, plan, grant)
 
     async def _walk(
         self,
@@ -109,9 +121,12 @@ class Proxy:
         unfit: Refusal | None = None
         for candidate in walk.candidates():
             holder = self.directory.holder(candidate.key, tenant)
+            if not await walk.may_try(candidate, holder):
+                continue
             try:
                 speech = await self.upstream.speech(holder, candidate, request)
             except Refusal as refusal:  # this provider cannot honor the request; the next one may
+                walk.leave(candidate)
                 unfit = unfit or refusal
                 continue
             begin(walk, candidate, holder)
@@ -131,7 +146,7 @@ class Proxy:
             raise refusal_of(walk.failed)
         if unfit:
             raise unfit
-        told = nobody()
+        told = walk.limited or nobody()
         walk.refuse(told.code)
         raise told
 

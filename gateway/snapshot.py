@@ -1,7 +1,7 @@
 """Who may call and with which keys at one moment, read from the database."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -24,8 +24,12 @@ from keys.providers import PROVIDERS, Credential, Provider
 from keys.routing import Asking, Policy, RouteKey
 from keys.vault import Context, DataKeys, VaultError
 from orgs.models import Organization
+from usage.models import Budget, Limit
 
 log = logging.getLogger(__name__)
+
+type Target = tuple[str, str]
+"""The scope of a limit or budget, and the id of what it is for; of the organization itself, nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,8 @@ class StoredKey:
 class Tenant:
     """One organization: the keys that can be tried, in any order, what was decided about them, and what it takes to open them.
 
-    lends: its keys as other organizations see them, if it is the operator's.
+    lends: its keys as other organizations see them, if it is the operator's. limits and budgets: by scope and target.
+    zone: the name of the time zone whose days it counts.
     """
 
     id: str
@@ -56,6 +61,9 @@ class Tenant:
     lends: tuple[RouteKey, ...]
     stored: Mapping[UUID, StoredKey] = field(repr=False)
     data_keys: DataKeys = field(repr=False)
+    limits: Mapping[Target, Limit] = field(default_factory=dict, repr=False)
+    budgets: Mapping[Target, Sequence[Budget]] = field(default_factory=dict, repr=False)
+    zone: str = "UTC"
     opened: dict[UUID, Credential] = field(default_factory=dict, repr=False, compare=False)
 
     def credential(self, key: UUID) -> Credential:
@@ -156,11 +164,13 @@ class Rows:
     overrides: Mapping[UUID | None, list[ModelOverride]]
     decided: Mapping[UUID, list[RoutingPreference]]
     by_provider: Mapping[UUID, list[ProviderPreference]]
-    platform: frozenset[UUID]
+    limits: Mapping[UUID, list[Limit]]
+    budgets: Mapping[UUID, list[Budget]]
+    organizations: Mapping[UUID, tuple[bool, str]]
 
     @classmethod
     def of(cls, wanted: Collection[UUID]) -> "Rows":
-        """Seven queries."""
+        """Nine queries."""
         return cls(
             data_keys=by_organization(DataKey.objects.filter(organization_id__in=wanted), wanted),
             routes=by_organization(ProviderKey.objects.present().filter(organization_id__in=wanted), wanted),
@@ -168,7 +178,14 @@ class Rows:
             overrides=by_organization(ModelOverride.objects.that_concern(wanted), [None, *wanted]),
             decided=by_organization(RoutingPreference.objects.filter(organization_id__in=wanted), wanted),
             by_provider=by_organization(ProviderPreference.objects.filter(organization_id__in=wanted), wanted),
-            platform=frozenset(Organization.objects.filter(is_platform=True, pk__in=wanted).values_list("pk", flat=True)),
+            limits=by_organization(Limit.objects.filter(organization_id__in=wanted), wanted),
+            budgets=by_organization(Budget.objects.filter(organization_id__in=wanted).order_by("period"), wanted),
+            organizations={
+                pk: (is_platform, zone)
+                for pk, is_platform, zone in Organization.objects.filter(pk__in=wanted).values_list(
+                    "pk", "is_platform", "timezone"
+                )
+            },
         )
 
     def tenant(self, organization: UUID, version: int) -> Tenant:
@@ -177,7 +194,8 @@ class Rows:
         natives = native_names([*self.overrides[None], *self.overrides[organization]])
         decided = next(iter(self.decided[organization]), None)
         policy = routes.policy_of(decided, self.by_provider[organization])
-        lends = keys if organization in self.platform and not policy.paused else []
+        is_platform, zone = self.organizations[organization]
+        lends = keys if is_platform and not policy.paused else []
         return Tenant(
             id=str(organization),
             version=version,
@@ -186,6 +204,9 @@ class Rows:
             lends=tuple(routes.lent_route(key, natives) for key in lends if not policy.stops(key.provider)),
             stored={key.pk: stored(key) for key in keys},
             data_keys=data_keys.unwrap(self.data_keys[organization]),
+            limits={(limit.scope, limit.target_id): limit for limit in self.limits[organization]},
+            budgets=by_target(self.budgets[organization]),
+            zone=zone,
         )
 
 
@@ -193,6 +214,13 @@ def by_organization[M: Model, O: UUID | None](rows: Iterable[M], wanted: Collect
     grouped: dict[O, list[M]] = {organization: [] for organization in wanted}
     for row in rows:
         grouped[row.organization_id].append(row)  # type: ignore[attr-defined]
+    return grouped
+
+
+def by_target(budgets: Iterable[Budget]) -> dict[Target, list[Budget]]:
+    grouped: dict[Target, list[Budget]] = {}
+    for budget in budgets:
+        grouped.setdefault((budget.scope, budget.target_id), []).append(budget)
     return grouped
 
 

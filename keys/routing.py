@@ -38,6 +38,7 @@ class Why(StrEnum):
     PREFERENCE = "preference"
     POLICY = "policy"
     HEALTH = "health"
+    LIMIT = "limit"
 
 
 class Mark(StrEnum):
