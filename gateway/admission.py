@@ -46,10 +46,14 @@ class Asked:
 
 
 class Ended(NamedTuple):
-    """One attempt with what it used, by the provider's word or by estimate. Nothing was used where it failed."""
+    """One attempt with what it used, by the provider's word or by estimate. Nothing was used where it failed.
+
+    answered: whether it ended well. An answer without tokens may have cost something, a failure without tokens did not.
+    """
 
     candidate: Candidate
     usage: Usage
+    answered: bool = True
 
 
 class Bound(Protocol):
@@ -130,16 +134,16 @@ class Grant:
         self.limited = self.limited or refused.refusal(taken)
         return refused.reason(taken)
 
-    def settle(self, candidate: Candidate, usage: Usage | None) -> None:
+    def settle(self, candidate: Candidate, usage: Usage | None, *, answered: bool = True) -> None:
         """An attempt ended, or this key was not tried after all (None): then it is as if it had not been asked for."""
         if usage is not None:
-            self._ended.append(Ended(candidate, usage))
+            self._ended.append(Ended(candidate, usage, answered))
         bounds, taken = self._by_key.pop(candidate.key.id, ((), None))
         if taken:
             self._admission.counters.add(
                 [Change(b.claim.key, b.claim.kind, -b.claim.amount, taken.at, b.claim.lasts) for b in bounds]
                 if usage is None
-                else corrections(bounds, taken, [Ended(candidate, usage)])
+                else corrections(bounds, taken, [Ended(candidate, usage, answered)])
             )
 
     def release(self) -> None:

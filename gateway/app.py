@@ -15,6 +15,8 @@ import msgspec
 from gateway import listing
 from gateway.admission import Admission
 from gateway.attempts import Ledger
+from gateway.books import Books
+from gateway.budgets import Budgets
 from gateway.counters import Counters, Memory
 from gateway.directory import Directory
 from gateway.errors import Refusal
@@ -81,7 +83,8 @@ class Gateway:
         """counters: those of this process alone, where none are given."""
         upstream = Upstream(egress, Signer(egress, overrides), overrides, first_byte_seconds)
         own = NativeUpstream(egress, upstream.signer, overrides, first_byte_seconds, public_url, Costs(egress, overrides))
-        admission = Admission(counters or Memory(), (Limits(),))
+        books = Books(journal_folder)
+        admission = Admission(counters or Memory(), (Limits(), Budgets(books)), books)
         proxy = Proxy(directory, admission, Ledger(journal, directory.board), upstream, most_body_bytes, journal_folder)
         return cls(directory, proxy, Native(replace(proxy, upstream=own)), journal_folder)
 

@@ -213,7 +213,7 @@ class Walk:
         attempt = self.current
         assert attempt is not None
         attempt.fails(failure)
-        self._grant.settle(attempt.candidate, Usage())
+        self._grant.settle(attempt.candidate, Usage(), answered=False)
         self._note(attempt, failure)
         self._end_retry()
         self.failed.append(attempt)
@@ -272,7 +272,7 @@ class Walk:
             counted = replace(counted, output_tokens=max(counted.output_tokens, events))
         last = attempt.closed(outcome, error_class, counted, estimated=cut or told is None)
         self._ledger.journal.close(*self._close_failed(rescued), last)
-        self._grant.settle(attempt.candidate, counted)
+        self._grant.settle(attempt.candidate, counted, answered=outcome == "ok")
         self._grant.release()
 
     def give_up(self) -> None:

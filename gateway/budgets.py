@@ -1,0 +1,219 @@
+"""Budgets as bounds: what a request may cost at worst is reserved, and corrected by what it did cost. Millionths of a dollar."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.admission import Asked, Bound, Ended
+from gateway.books import Books, counter
+from gateway.counters import Claim, Kind, Taken
+from gateway.errors import Refusal, unavailable
+from gateway.refusals import NO_RETRY, title
+from gateway.snapshot import Tenant
+from gateway.wires.values import Usage
+from keys.routing import Candidate
+from usage import budgets
+from usage.budgets import Window
+from usage.figures import day, dollars, exact_dollars, zone_name
+from usage.models import Budget, Period, Scope, Unpriced
+from usage.periods import zone
+from usage.pricing import Prices
+
+LASTS_SECONDS = 3 * 24 * 3600  # a counter that nobody touched for so long begins anew with what is booked
+AT_LEAST = 1  # is reserved, so that there is a counter to correct
+NEVER = Claim("keyhold:never", Kind.HELD, 1, 0)
+CALLED = {Period.DAY: "daily", Period.WEEK: "weekly", Period.MONTH: "monthly", Period.LIFETIME: "lifetime"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """What attempts of one request cost, if they are made now."""
+
+    asked: Asked
+    prices: Prices
+    now: datetime
+
+    def at_worst(self) -> list[int | None]:
+        """Of each key that may be tried, by the estimate of tokens; keys of one price once."""
+        usage = Usage(input_tokens=self.asked.input_tokens, output_tokens=self.asked.output_tokens)
+        alike = {(each.key.provider, each.native_model): each for each in self.asked.candidates}
+        return [self.of(Ended(each, usage)) for each in alike.values()]
+
+    def of(self, ended: Ended) -> int | None:
+        candidate, usage = ended.candidate, ended.usage
+        return self.prices.cost_microusd(
+            provider=candidate.key.provider,
+            native_model=candidate.native_model,
+            model=self.asked.request.model,
+            key_id=candidate.key.id,
+            answered=ended.answered,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cached_input_tokens=usage.cached_input_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            reported_cost_microusd=usage.reported_cost_microusd,
+            at=self.now,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """A budget as it meets one request. `whose`: as in "the budget of". `start`: what is booked; `at_worst`: what may come."""
+
+    budget: Budget
+    whose: str
+    window: Window
+    pricing: Pricing
+    start: int
+    at_worst: int
+
+    @property
+    def claim(self) -> Claim:
+        stops = self.budget.hard and makes(self.pricing.asked)
+        most = self.budget.amount_microusd if stops else None
+        return Claim(counter(self.budget, self.window), Kind.SPENT, self.at_worst, most, self.start, LASTS_SECONDS)
+
+    def counts(self, ended: Sequence[Ended]) -> int:
+        return sum(worth(self.budget, self.pricing.of(each)) for each in ended)
+
+    def refusal(self, taken: Taken) -> Refusal:
+        headers, resets_at = dict(NO_RETRY), self.window.resets_at
+        if resets_at:
+            headers["x-keyhold-budget-resets-at"] = resets_at.isoformat()
+        amount = exact_dollars(self.budget.amount_microusd)
+        message = f"The {called(self.budget)} budget of {self.whose}, {amount}, {self._state(taken)}. {self._resets}"
+        return Refusal(402, "budget_exhausted", message, headers=headers)
+
+    def reason(self, taken: Taken) -> str:
+        return f"has a {called(self.budget)} budget that {self._state(taken)}"
+
+    def headers(self, used: int) -> tuple[str, int, int] | None:
+        amount = self.budget.amount_microusd
+        return ("budget-microusd", amount, max(amount - used, 0)) if self.budget.hard else None
+
+    def _state(self, taken: Taken) -> str:
+        left = self.budget.amount_microusd - taken.used[taken.refused or 0]
+        if left <= 0:
+            return "is used up"
+        return f"has {dollars(left)} left, and this request may cost up to {dollars(self.at_worst)}"
+
+    @property
+    def _resets(self) -> str:
+        if self.window.after is None or self.window.first is None:
+            return "It does not reset; an owner of the organization can raise it."
+        return f"It resets on {day(self.window.after, self.window.first.year)} at midnight, {zone_name(self.window.zone)}."
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """In place of a bound that lets nothing through, whatever was counted. `why` completes a sentence after the key's name."""
+
+    why: str
+    told: Refusal
+
+    claim = NEVER
+
+    def counts(self, ended: Sequence[Ended]) -> int:
+        return 0
+
+    def refusal(self, taken: Taken) -> Refusal:
+        return self.told
+
+    def reason(self, taken: Taken) -> str:
+        return self.why
+
+    def headers(self, used: int) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """`books` are those of the Admission, which has them ready."""
+
+    books: Books
+
+    def of_caller(self, asked: Asked) -> list[Bound]:
+        """Raises Refusal where no price is known and a budget wants one, and where what is spent cannot be read."""
+        tenant = asked.caller.tenant
+        if not tenant.budgets:
+            return []
+        owned = [(budget, whose) for target, whose in targets(asked) for budget in tenant.budgets.get(target, ())]
+        pricing = self._pricing(asked)
+        worst = pricing.at_worst() if owned else []
+        for budget, whose in owned:
+            if worst and refuses_unpriced(asked, budget) and all(cost is None for cost in worst):
+                raise unpriced(asked, budget, whose)
+        return [purse for each in owned if (purse := self._purse(*each, tenant, pricing, worst))]
+
+    def of_key(self, asked: Asked, holder: Tenant, candidate: Candidate) -> list[Bound]:
+        """Of a key that was lent only the operator's budget for it counts."""
+        found = holder.budgets.get((Scope.PROVIDER_KEY, str(candidate.key.id)), ())
+        tenant = asked.caller.tenant
+        if not found and not tenant.budgets:
+            return []
+        pricing = self._pricing(Asked(asked.caller, asked.request, [candidate]))
+        worst = pricing.at_worst()
+        owned = [(budget, f"the {title(candidate.key)}") for budget in found]
+        over = [(budget, whose) for target, whose in targets(asked) for budget in tenant.budgets.get(target, ())]
+        if worst == [None]:
+            for budget, whose in [*owned, *over]:
+                if refuses_unpriced(asked, budget):
+                    return [Shut(f"has no known price for it, which the budget of {whose} wants", unpriced(asked, budget, whose))]
+        try:
+            return [purse for each in owned if (purse := self._purse(*each, holder, pricing, worst))]
+        except Refusal as refusal:
+            return [Shut("has a budget of which it cannot be read what is spent", refusal)]
+
+    def _pricing(self, asked: Asked) -> Pricing:
+        return Pricing(asked, self.books.prices(asked.caller.tenant), self.books.now())
+
+    def _purse(self, budget: Budget, whose: str, tenant: Tenant, pricing: Pricing, worst: Iterable[int | None]) -> Purse | None:
+        """None for a soft budget of which nothing is known: nothing stops at it. Raises Refusal for a hard one."""
+        window = budgets.window(budget.period, pricing.now, zone(tenant.zone))
+        start = self.books.start(tenant, counter(budget, window))
+        if start is not None:
+            at_worst = max((worth(budget, cost) for cost in worst), default=0)
+            return Purse(budget, whose, window, pricing, start, max(at_worst, AT_LEAST))
+        if budget.hard and makes(pricing.asked):
+            raise unavailable(
+                "budget_unknown", f"What {whose} has spent cannot be read at the moment. Try again in a few seconds."
+            )
+        return None
+
+
+def targets(asked: Asked) -> list[tuple[tuple[str, str], str]]:
+    """Whose budgets a caller's requests meet, and how these are called."""
+    caller = asked.caller
+    return [
+        ((Scope.ORGANIZATION, ""), "this organization"),
+        ((Scope.MEMBER, str(caller.member_id or "-")), f"the member {caller.owner}" if caller.owner else "the member"),
+        ((Scope.CLIENT_KEY, caller.id), f"the client key “{caller.name}”"),
+    ]
+
+
+def called(budget: Budget) -> str:
+    return CALLED[Period(budget.period)]
+
+
+def makes(asked: Asked) -> bool:
+    """Whether it may make what costs. On a provider's own API there are requests that only look."""
+    return bool(getattr(asked.request, "makes", True))
+
+
+def worth(budget: Budget, cost: int | None) -> int:
+    """What an attempt counts for a budget."""
+    if cost is not None:
+        return cost
+    return budget.assumed_microusd if budget.unpriced == Unpriced.ASSUME else 0
+
+
+def refuses_unpriced(asked: Asked, budget: Budget) -> bool:
+    return budget.hard and budget.unpriced == Unpriced.REFUSE and makes(asked)
+
+
+def unpriced(asked: Asked, budget: Budget, whose: str) -> Refusal:
+    message = (
+        f"No price is known for {asked.request.model or 'this request'}, and the {called(budget)} budget of {whose} refuses "
+        "what has none. An owner of the organization can set a price, or what such a request counts."
+    )
+    return Refusal(402, "price_unknown", message, headers=NO_RETRY)
