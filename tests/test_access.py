@@ -12,9 +12,10 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from keys.actions import add_key, issue_client_key
+from keys.actions.webhooks import add_webhook
 from keys.providers import Credential
 from orgs.actions import Actor
-from orgs.models import Organization, User
+from orgs.models import Delivery, Organization, User
 from tests.attempts import attempt, id_given
 from usage.actions import set_model_price
 from usage.ingest import book
@@ -65,6 +66,7 @@ TABLE = {
     "mfa_edit_webauthn": (AGAIN, AGAIN),
     "mfa_remove_webauthn": (AGAIN, AGAIN),
     # An organization
+    "settings": (OWNERS, "302 404 403 422 404"),
     "overview": (MEMBERS, NO_GET),
     "provider_key_list": (MEMBERS, NO_GET),
     "provider_picker": (OWNERS, NO_GET),
@@ -87,6 +89,14 @@ TABLE = {
     "client_key_preferences": (OWNERS, "302 404 403 302 404"),
     "client_key_resume": (NO_GET, "302 404 403 302 404"),
     "client_key_revoke": (OWNERS, "302 404 403 302 404"),
+    "alerts": (OWNERS, "302 404 403 422 404"),
+    "webhook": (OWNERS, NO_GET),
+    "webhook_off": (NO_GET, "302 404 403 302 404"),
+    "webhook_on": (NO_GET, "302 404 403 302 404"),
+    "webhook_remove": (OWNERS, "302 404 403 302 404"),
+    "webhook_test": (NO_GET, "302 404 403 302 404"),
+    "delivery": (OWNERS, NO_GET),
+    "delivery_replay": (NO_GET, "302 404 403 302 404"),
     "routing": (MEMBERS, NO_GET),
     "routing_order": (NO_GET, "302 404 403 409 404"),
     "routing_fallback": (NO_GET, "302 404 403 302 404"),
@@ -101,6 +111,9 @@ TABLE = {
     "provider_routing_pause": (OWNERS, "302 404 403 302 404"),
     "provider_routing_resume": (NO_GET, "302 404 403 302 404"),
     "provider_routing_set": (NO_GET, "302 404 403 302 404"),
+    "limits": (MEMBERS, NO_GET),
+    "organization_limits": (OWNERS, "302 404 403 422 404"),
+    "limits_of": (OWNERS, "302 404 403 422 404"),
     "request_find": (MEMBERS, NO_GET),
     "request_page": ("302 404 404 200 404", NO_GET),  # members see those of their own client keys
     "usage": (MEMBERS, NO_GET),
@@ -126,7 +139,10 @@ def world(acme: Organization, globex: Organization, alice: User, charlie: User, 
         request_id = id_given(timezone.now())
         book([attempt(organization, at=timezone.now(), request_id=str(request_id))])
         client_pk = issue_client_key(**fields)[0].pk
-        return {"provider": provider_key.pk, "client": client_pk, "model": price_pk, "request": request_id}
+        webhook_pk = add_webhook(organization=organization, url="https://hooks.example.com/", by=by)[0].pk
+        delivery_pk = Delivery.objects.create(webhook_id=webhook_pk, tag="x", payload={"id": "1", "subject": "Hello"}).pk
+        told = {"webhook": webhook_pk, "delivery": delivery_pk}
+        return told | {"provider": provider_key.pk, "client": client_pk, "limits": client_pk, "model": price_pk, "request": request_id}
 
     return SimpleNamespace(acme=furnish(acme, alice), globex=furnish(globex, charlie))
 
@@ -158,6 +174,7 @@ def address(name: str, org_slug: str, keys: dict[str, uuid.UUID]) -> str:
         "pk": pk,
         "request_id": pk,
         "provider": "openai",
+        "scope": "client-keys",
         "token": "x",
         "uidb36": "1",
         "key": "x",

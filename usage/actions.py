@@ -63,7 +63,7 @@ def set_limit(
     lock(organization)
     after = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute, "concurrent": concurrent}
     current = Limit.objects.filter(organization=organization, scope=scope, target_id=target_id).first()
-    if not any(after.values()):
+    if all(value is None for value in after.values()):
         _remove(current, "limit", LIMITED, by)
     elif current is None or _said(current, LIMITED) != after:
         target = targets.find(organization, scope, target_id)

@@ -37,13 +37,24 @@ def find(organization: Organization, scope: str, id: str) -> Target:
     """Raises NoSuchTarget."""
     kind = Scope(scope)
     try:
-        which = Q(pk=UUID(id)) if kind in (Scope.CLIENT_KEY, Scope.PROVIDER_KEY) else Q(user=int(id)) if id else EVERYBODY
-        return next(_read(organization, kind, which))
-    except (ValueError, OverflowError, StopIteration):
+        target = next(_read(organization, kind, _which(kind, id)))
+    except (ValueError, StopIteration):
         raise NoSuchTarget(f"{scope} {id}") from None
+    if target.id != id:
+        raise NoSuchTarget(f"{scope} {id}")  # the same, spelled otherwise
+    return target
 
 
-def everything(organization: Organization, only: User | None) -> dict[Scope, list[Target]]:
+def _which(scope: Scope, id: str) -> Q:
+    match scope:
+        case Scope.ORGANIZATION:
+            return EVERYBODY
+        case Scope.MEMBER:
+            return Q(user=int(id))
+    return Q(pk=UUID(id))
+
+
+def everything(organization: Organization, only: int | None) -> dict[Scope, list[Target]]:
     """All that can have limits, in three queries; no other person and no other person's client key where there is `only` one."""
     own = {Scope.MEMBER: Q(user=only), Scope.CLIENT_KEY: Q(owner=only) | Q(owner=None, created_by=only)} if only else {}
     return {scope: list(_read(organization, scope, own.get(scope, EVERYBODY))) for scope in Scope}

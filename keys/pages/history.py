@@ -13,8 +13,10 @@ SENTENCES = {
     "provider_key:enable": "Turned on",
     "provider_key:failing": "Failing, taken out",
     "provider_key:recovered": "Works again",
+    "provider_key:remove_limit": "Rate limit removed",
     "provider_key:replace": "Credential replaced",
     "provider_key:restore": "Credential restored",
+    "provider_key:set_limit": "Rate limit set",
 }
 MARKS = {"provider_key:failing": "failing", "provider_key:recovered": "healthy"}
 TESTS = {
@@ -23,6 +25,7 @@ TESTS = {
     "invalid": ("failing", "Test failed"),
     "unknown": ("", "Test could not tell"),
 }
+CAPS = {"day": "Daily", "week": "Weekly", "month": "Monthly", "lifetime": "Lifetime"}
 LIMITS = {"models": "model", "members": "member", "client_keys": "client key"}
 
 
@@ -46,6 +49,8 @@ def line(tag: str, changes: Mapping[str, Any], who: str, at: datetime) -> Line:
             text = f"Renamed from “{before.get('name', '')}” to “{after.get('name', '')}”"
         case "provider_key:restrict":
             text = f"Limits changed: {', '.join(limit(name, allowed) for name, allowed in after.items() if name in LIMITS)}"
+        case "provider_key:set_budget" | "provider_key:remove_budget":
+            text = budget(before, after)
         case "provider_key:always" if after.get("always"):
             text = "Shared keys ruled out for its requests"
     return Line(text, mark, who, at)
@@ -55,6 +60,20 @@ def limit(name: str, allowed: Any) -> str:
     """all models, 2 client keys."""
     one = LIMITS[name]
     return f"all {one}s" if allowed is None else f"{len(allowed)} {one}{'' if len(allowed) == 1 else 's'}"
+
+
+def budget(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Monthly cap changed from $250 to $400."""
+    said = after or before
+    name = f"{CAPS.get(str(said.get('period')), '')} {'cap' if said.get('hard') else 'budget'}".strip().capitalize()
+    if not after:
+        return f"{name} removed"
+    was, now = (dollars(each["amount_microusd"]) if "amount_microusd" in each else "" for each in (before, after))
+    return f"{name} of {now} set" if not was else f"{name} changed" if was == now else f"{name} changed from {was} to {now}"
+
+
+def dollars(microusd: int) -> str:
+    return f"${microusd / 1_000_000:,.2f}".removesuffix(".00")
 
 
 def plain(tag: str) -> str:
