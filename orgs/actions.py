@@ -1,7 +1,7 @@
 """Writes about people and organizations, each with its audit event in the same transaction."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from django.contrib.auth.models import Group
 from django.db import IntegrityError, models, transaction
@@ -72,6 +72,28 @@ def set_platform(*, organization: Organization, is_platform: bool, by: Actor) ->
         Organization.objects.filter(pk=organization.pk).bump_routing()
         changes = {"before": {"is_platform": not is_platform}, "after": {"is_platform": is_platform}}
         record(organization=organization, by=by, tag="organization:platform", target=organization, changes=changes)
+
+
+class Settings(TypedDict, total=False):
+    """What owners decide about their organization. `timezone` is a name that zoneinfo knows."""
+
+    name: str
+    timezone: str
+    members_issue_keys: bool
+    members_see_all: bool
+
+
+@transaction.atomic
+def set_organization(*, organization: Organization, by: Actor, **said: Unpack[Settings]) -> None:
+    """What is not named stays. Days that were booked keep their date when the time zone changes."""
+    current = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+    before = {name: getattr(current, name) for name in said}
+    after = {name: value for name, value in said.items() if value != before[name]}
+    if after:
+        Organization.objects.filter(pk=organization.pk).update(**after)
+        Organization.objects.filter(pk=organization.pk).bump_routing()
+        changes = {"before": {name: before[name] for name in after}, "after": after}
+        record(organization=organization, by=by, tag="organization:set", target=organization, changes=changes)
 
 
 def _at_a_free_address(name: str) -> Organization:

@@ -16,6 +16,7 @@ urlpatterns = [
     path("setup/<str:token>/", views.first_owner, name="setup"),
     path("orgs/", views.org_list, name="org_list"),
     path("orgs/new/", views.org_new, name="org_new"),
+    path("o/<slug:org_slug>/settings/", views.org_settings, name="settings"),
     path("theme/", views.theme, name="theme"),
     # Signing in
     path("signin/", account.login, name="account_login"),

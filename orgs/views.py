@@ -8,15 +8,18 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from orgs import actions, setup
+from orgs.access import org_view
 from orgs.actions import Actor, AlreadySetUp
 from orgs.context import THEMES
-from orgs.forms import OrganizationForm, ProfileForm, SetupForm
+from orgs.forms import GeneralForm, MembersForm, OrganizationForm, ProfileForm, SettingsForm, SetupForm
 from orgs.models import Membership, Organization, User
 
+CARDS: dict[str, type[SettingsForm]] = {"general": GeneralForm, "members": MembersForm}
 YEAR = 365 * 24 * 60 * 60
 
 
@@ -39,6 +42,22 @@ def org_new(request: HttpRequest) -> HttpResponse:
         organization = actions.create_organization(name=form.cleaned_data["name"], owner=request.user, by=Actor.of(request))
         return redirect("overview", organization.slug)
     return render(request, "orgs/new.html", {"form": form, "page": "orgs"}, status=answer(form))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@org_view("orgs.change_organization")
+def org_settings(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """Each card saves for itself: `do` says which."""
+    do = request.POST.get("do", "")
+    known = Organization.objects.get(pk=organization.pk)  # a form writes into what it is given, the page shows what is
+    forms = {name: form(request.POST if name == do else None, instance=known) for name, form in CARDS.items()}
+    if do in forms and forms[do].is_valid():
+        actions.set_organization(organization=organization, by=Actor.of(request), **forms[do].said)
+        messages.success(request, "Your settings are saved.")
+        return redirect("settings", organization.slug)
+    context = {"page": "settings", "refused": forms.get(do), **forms}
+    return render(request, "orgs/settings.html", context, status=422 if request.method == "POST" else 200)
 
 
 @login_not_required
