@@ -14,6 +14,7 @@ from django.conf import settings  # noqa: E402
 from gateway.app import Gateway, is_ours  # noqa: E402
 from gateway.directory import Directory  # noqa: E402
 from gateway.exchange import Receive, Scope, Send  # noqa: E402
+from gateway.shared_counters import Shared  # noqa: E402
 from keys.addresses import AllowList  # noqa: E402
 from keys.egress import Egress  # noqa: E402
 from usage.ingest import Ingester  # noqa: E402
@@ -63,6 +64,9 @@ async def start(running: AsyncExitStack) -> Gateway:
     running.push_async_callback(asyncio.to_thread, ingester.stop)
     journal = Journal(JOURNAL_FOLDER)
     running.push_async_callback(asyncio.to_thread, journal.stop)
+    counters = (
+        await running.enter_async_context(Shared(settings.REDIS_URL, settings.GATEWAY_WORKERS)) if settings.REDIS_URL else None
+    )
     egress = await running.enter_async_context(Egress(AllowList.parse(settings.EGRESS_ALLOW)))
     return Gateway.of(
         directory=directory,
@@ -73,6 +77,7 @@ async def start(running: AsyncExitStack) -> Gateway:
         first_byte_seconds=settings.FIRST_BYTE_SECONDS,
         most_body_bytes=settings.MAX_BODY_MB * 1_000_000,
         public_url=settings.PUBLIC_URL,
+        counters=counters,
     )
 
 

@@ -4,9 +4,9 @@ Each kind of bound (gateway/limits.py, gateway/budgets.py) says which Bounds a r
 one step before the walk, those of a provider key in one step before that key is tried, and all are corrected by the facts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 from uuid import UUID
 
 from gateway.counters import Change, Claim, Counters, Taken
@@ -84,8 +84,21 @@ class Bound(Protocol):
         ...
 
 
+class Shown(NamedTuple):
+    """A limit or a budget for GET /v1/key. `told`: what stands there of it; what is left of `most` is added as `remaining`."""
+
+    told: Mapping[str, Any]
+    most: int
+    claim: Claim
+
+
 class Bounds(Protocol):
-    """A kind of bound. Nothing here may wait: what they know of an organization is in its Tenant."""
+    """A kind of bound. Nothing here may wait: what they know of an organization is in its Tenant.
+
+    `name`: the member of GET /v1/key that lists them.
+    """
+
+    name: ClassVar[str]
 
     def of_caller(self, asked: Asked) -> Sequence[Bound]:
         """Of the organization, the member and the client key. Raises Refusal for what may never go."""
@@ -93,6 +106,10 @@ class Bounds(Protocol):
 
     def of_key(self, asked: Asked, holder: Tenant, candidate: Candidate) -> Sequence[Bound]:
         """Of a provider key; `holder` is whose it is, which may be the operator."""
+        ...
+
+    def shown(self, caller: Caller) -> Sequence[Shown]:
+        """Those of the organization, the member and the client key."""
         ...
 
 
@@ -181,6 +198,15 @@ class Admission:
             refusal.headers |= headers_of(bounds, taken.used)
             raise refusal
         return Grant(self, asked, bounds, taken)
+
+    async def left(self, caller: Caller) -> dict[str, list[dict[str, Any]]]:
+        """What is left to this caller of each bound, by the kind's name."""
+        await self._ready(caller.tenant)
+        return {kind.name: await self._left(kind.shown(caller)) for kind in self.kinds}
+
+    async def _left(self, shown: Sequence[Shown]) -> list[dict[str, Any]]:
+        used = await self.counters.look([each.claim for each in shown]) if shown else ()
+        return [{**each.told, "remaining": max(0, each.most - so_far)} for each, so_far in zip(shown, used, strict=True)]
 
     async def _ready(self, tenant: Tenant) -> None:
         if self.books:

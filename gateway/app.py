@@ -6,9 +6,10 @@ import os
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -129,6 +130,8 @@ class Gateway:
         if path in UPLOADS:
             return {"POST": partial(self.proxy.serve_upload, operation=UPLOADS[path])}
         match path:
+            case "/v1/key":
+                return {"GET": self._key}
             case "/v1/models":
                 return {"GET": self._models}
             case "/healthz":
@@ -143,6 +146,13 @@ class Gateway:
     async def _model(self, exchange: Exchange) -> None:
         await exchange.answer(200, listing.one_model(self._reachable(exchange), exchange.path.removeprefix(f"{MODELS}/")))
 
+    async def _key(self, exchange: Exchange) -> None:
+        """What a program may know of its own key."""
+        caller = admit(self.directory, exchange)
+        expires = None if caller.expires_at is None else datetime.fromtimestamp(caller.expires_at, UTC)
+        told = {"object": "key", "name": caller.name, "owner": caller.owner or None, "expires_at": expires}
+        await exchange.answer(200, msgspec.json.encode(told | await self.proxy.admission.left(caller)))
+
     def _reachable(self, exchange: Exchange) -> dict[str, list[str]]:
         caller = admit(self.directory, exchange)
         return listing.reachable(caller.tenant, caller.asking, self.directory.shared_with(caller.tenant))
@@ -151,9 +161,15 @@ class Gateway:
         await exchange.answer(200, b'{"status":"ok"}')
 
     async def _readiness(self, exchange: Exchange) -> None:
-        """Whether requests can be served. The process may be healthy and not ready, as when the disk is full."""
+        """Whether requests can be served. The process may be healthy and not ready, as when the disk is full.
+
+        Without Valkey it is ready, and says what that means for limits.
+        """
         checks = {"keys": self.directory.snapshot is not None, "journal": can_write(self.journal_folder)}
-        body = msgspec.json.encode({"status": "ready" if all(checks.values()) else "not ready", "checks": checks})
+        told: dict[str, Any] = {"status": "ready" if all(checks.values()) else "not ready", "checks": checks}
+        if trouble := self.proxy.admission.counters.told:
+            told["limits"] = trouble
+        body = msgspec.json.encode(told)
         await exchange.answer(200 if all(checks.values()) else 503, body)
 
 

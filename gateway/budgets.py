@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 
-from gateway.admission import Asked, Bound, Ended
+from gateway.admission import Asked, Bound, Ended, Shown
 from gateway.books import Books, counter
 from gateway.counters import Claim, Kind, Taken
 from gateway.errors import Refusal, unavailable
 from gateway.refusals import NO_RETRY, title
-from gateway.snapshot import Tenant
+from gateway.snapshot import Caller, Tenant
 from gateway.wires.values import Usage
 from keys.routing import Candidate
 from usage import budgets
@@ -131,13 +132,36 @@ class Budgets:
     """`books` are those of the Admission, which has them ready."""
 
     books: Books
+    name: ClassVar[str] = "budgets"
+
+    def shown(self, caller: Caller) -> list[Shown]:
+        """Amounts in millionths of a dollar. One of which nothing is known at the moment is left out."""
+        tenant = caller.tenant
+        owned = [(target, budget) for target, _ in targets(caller) for budget in tenant.budgets.get(target, ())]
+        return [shown for target, budget in owned if (shown := self._shown(target[0], budget, tenant))]
+
+    def _shown(self, scope: str, budget: Budget, tenant: Tenant) -> Shown | None:
+        window = budgets.window(budget.period, self.books.now(), zone(tenant.zone))
+        key, most = counter(budget, window), budget.amount_microusd
+        start = self.books.start(tenant, key)
+        if start is None:
+            return None
+        told = {
+            "of": str(scope),
+            "unit": "microusd",
+            "period": budget.period,
+            "limit": most,
+            "hard": budget.hard,
+            "resets_at": window.resets_at,
+        }
+        return Shown(told, most, Claim(key, Kind.SPENT, 0, most, start, LASTS_SECONDS))
 
     def of_caller(self, asked: Asked) -> list[Bound]:
         """Raises Refusal where no price is known and a budget wants one, and where what is spent cannot be read."""
         tenant = asked.caller.tenant
         if not tenant.budgets:
             return []
-        owned = [(budget, whose) for target, whose in targets(asked) for budget in tenant.budgets.get(target, ())]
+        owned = [(budget, whose) for target, whose in targets(asked.caller) for budget in tenant.budgets.get(target, ())]
         pricing = self._pricing(asked)
         worst = pricing.at_worst() if owned else []
         for budget, whose in owned:
@@ -154,7 +178,7 @@ class Budgets:
         pricing = self._pricing(Asked(asked.caller, asked.request, [candidate]))
         worst = pricing.at_worst()
         owned = [(budget, f"the {title(candidate.key)}") for budget in found]
-        over = [(budget, whose) for target, whose in targets(asked) for budget in tenant.budgets.get(target, ())]
+        over = [(budget, whose) for target, whose in targets(asked.caller) for budget in tenant.budgets.get(target, ())]
         if worst == [None]:
             for budget, whose in [*owned, *over]:
                 if refuses_unpriced(asked, budget):
@@ -181,9 +205,8 @@ class Budgets:
         return None
 
 
-def targets(asked: Asked) -> list[tuple[tuple[str, str], str]]:
+def targets(caller: Caller) -> list[tuple[tuple[str, str], str]]:
     """Whose budgets a caller's requests meet, and how these are called."""
-    caller = asked.caller
     return [
         ((Scope.ORGANIZATION, ""), "this organization"),
         ((Scope.MEMBER, str(caller.member_id or "-")), f"the member {caller.owner}" if caller.owner else "the member"),

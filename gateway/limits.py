@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from math import ceil
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-from gateway.admission import Asked, Bound, Ended
+from gateway.admission import Asked, Bound, Ended, Shown
 from gateway.counters import NEVER, Claim, Kind, Taken
 from gateway.errors import Refusal
 from gateway.refusals import title
@@ -22,6 +22,9 @@ class What(NamedTuple):
     code: str
     plural: str
     kind: Kind
+
+    def claim(self, at: str, amount: int, most: int) -> Claim:
+        return Claim(f"{at}:{self.name}", self.kind, amount, most)
 
 
 REQUESTS = What("requests", "limit_requests", "requests a minute", Kind.RATE)
@@ -67,6 +70,8 @@ class Limited(NamedTuple):
 class Limits:
     """The Bounds of gateway/admission.py that come from Limit rows."""
 
+    name: ClassVar[str] = "limits"
+
     def of_caller(self, asked: Asked) -> Sequence[Bound]:
         tenant = asked.caller.tenant
         if not tenant.limits:
@@ -76,6 +81,15 @@ class Limits:
             for whose, scope, target in holders(asked.caller)
             if (limit := tenant.limits.get((scope, target)))
             for bound in bounds(whose, place(tenant, scope, target), limit, asked)
+        ]
+
+    def shown(self, caller: Caller) -> list[Shown]:
+        tenant = caller.tenant
+        return [
+            Shown({"of": str(scope), "unit": unit, "limit": most}, most, claim)
+            for _, scope, target in holders(caller)
+            if (limit := tenant.limits.get((scope, target)))
+            for unit, most, claim in numbers(place(tenant, scope, target), limit)
         ]
 
     def of_key(self, asked: Asked, holder: Tenant, candidate: Candidate) -> Sequence[Bound]:
@@ -101,12 +115,20 @@ def place(tenant: Tenant, scope: str, target: str) -> str:
 
 
 def bounds(whose: str, at: str, limit: Limit, asked: Asked) -> Iterator[Limited]:
+    """A number that is not set limits nothing."""
     if (most := limit.requests_per_minute) is not None:
-        yield Limited(whose, REQUESTS, most, Claim(f"{at}:requests", Kind.RATE, 1, most))
+        yield Limited(whose, REQUESTS, most, REQUESTS.claim(at, 1, most))
     if (most := limit.tokens_per_minute) is not None:
-        yield Limited(whose, TOKENS, most, Claim(f"{at}:tokens", Kind.RATE, reserved(asked, most), most))
+        yield Limited(whose, TOKENS, most, TOKENS.claim(at, reserved(asked, most), most))
     if (most := limit.concurrent) is not None:
-        yield Limited(whose, CONCURRENT, most, Claim(f"{at}:concurrent", Kind.HELD, 1, most))
+        yield Limited(whose, CONCURRENT, most, CONCURRENT.claim(at, 1, most))
+
+
+def numbers(at: str, limit: Limit) -> Iterator[tuple[str, int, Claim]]:
+    """(the column, the most, what counts it)"""
+    for what, column in ((REQUESTS, "requests_per_minute"), (TOKENS, "tokens_per_minute"), (CONCURRENT, "concurrent")):
+        if (most := getattr(limit, column)) is not None:
+            yield column, most, what.claim(at, 0, most)
 
 
 def reserved(asked: Asked, most: int) -> int:

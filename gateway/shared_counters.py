@@ -34,8 +34,9 @@ log = logging.getLogger(__name__)
 class Shared:
     """Counts in Valkey, by its clock. What this process takes it also counts for itself, for when Valkey is lost.
 
-    While it is lost, each of `processes` applies its share of every limit, and of what was left of a budget; one request at a
-    time always fits its share of a limit. Once Valkey is back it is told what was taken meanwhile. Changes wait in `_owed`
+    While it is lost, each process applies its share of every limit, and of what was left of a budget: there are `processes`,
+    or as many as Valkey last knew of if those are more. One request always fits its share of a limit.
+    Once Valkey is back it is told what was taken meanwhile. Changes wait in `_owed`
     and go out with the next request or by themselves, whichever is first.
     """
 
@@ -47,6 +48,7 @@ class Shared:
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
         self._step = self._valkey.register_script(STEP)
         self._processes = processes
+        self._alive = 1
         self._name = uuid4().hex
         self._ahead: float | None = None  # of our clock, Valkey's is, in seconds
         self._own = Memory(self._now)
@@ -137,10 +139,11 @@ class Shared:
     def _share(self, claim: Claim) -> int | None:
         if claim.most is None:
             return None
+        processes = max(self._processes, self._alive)
         if claim.kind is Kind.SPENT:
             known = self._spent_then.setdefault(claim.key, claim.start)
-            return known + max(claim.most - known, 0) // self._processes
-        return max(claim.most // self._processes, min(claim.amount, claim.most))
+            return known + max(claim.most - known, 0) // processes
+        return max(claim.most // processes, min(claim.amount, claim.most))
 
     def _note_spent(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -197,13 +200,14 @@ class Shared:
 
     async def _ask(self, changes: Sequence[Change], claims: Sequence[Claim]) -> Taken:
         """Raises RedisError, and OSError."""
-        keys = [ALIVE, *(each.key for each in (*changes, *claims))]
+        keys = [ALIVE, *(change.key for change in changes), *(claim.key for claim in claims)]
         told: list[Any] = [self._name, SLOTS, round(1 / SLOT), LIVES_SECONDS, len(changes)]
         for change in changes:
             told += (change.kind, change.amount, change.at, max(change.lasts, 1))
         for claim in claims:
             told += (claim.kind, claim.amount, -1 if claim.most is None else claim.most, claim.start, max(claim.lasts, 1))
-        refused, wait, slot, *used = await self._step(keys, told)
+        refused, wait, slot, alive, *used = await self._step(keys, told)
+        self._alive = alive
         if self._ahead is None:
             self._ahead = slot * SLOT - time.monotonic()
         if not refused:
