@@ -29,8 +29,8 @@ PASSED = TestResult(verdict=Verdict.VALID, reason="", status=200, latency_ms=9, 
 REFUSED = {"status": 401, "code": "invalid_api_key", "message": "Incorrect API key provided", "at": "2026-11-23T09:38:11+00:00"}
 HTMX = {"HX-Request": "true"}
 # session, person, membership, permissions, key, keys, their names for models, two of the policy, marks, events, week,
-# replaced credentials, failing keys of the navigation, organizations of the switcher
-QUERIES = 15
+# limits, budgets, replaced credentials, failing keys of the navigation, organizations of the switcher
+QUERIES = 17
 
 
 @pytest.fixture
