@@ -1,6 +1,6 @@
 """Budgets as bounds: what a request may cost at worst is reserved, and corrected by what it did cost. Millionths of a dollar."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -136,65 +136,60 @@ class Budgets:
 
     def shown(self, caller: Caller) -> list[Shown]:
         """Amounts in millionths of a dollar. One of which nothing is known at the moment is left out."""
-        tenant = caller.tenant
-        owned = [(target, budget) for target, _ in targets(caller) for budget in tenant.budgets.get(target, ())]
-        return [shown for target, budget in owned if (shown := self._shown(target[0], budget, tenant))]
+        return [shown for budget, _ in owned(caller) if (shown := self._shown(budget, caller.tenant))]
 
-    def _shown(self, scope: str, budget: Budget, tenant: Tenant) -> Shown | None:
-        window = budgets.window(budget.period, self.books.now(), zone(tenant.zone))
-        key, most = counter(budget, window), budget.amount_microusd
-        start = self.books.start(tenant, key)
+    def _shown(self, budget: Budget, tenant: Tenant) -> Shown | None:
+        window, start = self._now(budget, tenant)
         if start is None:
             return None
+        most = budget.amount_microusd
         told = {
-            "of": str(scope),
+            "of": budget.scope,
             "unit": "microusd",
             "period": budget.period,
             "limit": most,
             "hard": budget.hard,
             "resets_at": window.resets_at,
         }
-        return Shown(told, most, Claim(key, Kind.SPENT, 0, most, start, LASTS_SECONDS))
+        return Shown(told, most, Claim(counter(budget, window), Kind.SPENT, 0, most, start, LASTS_SECONDS))
 
     def of_caller(self, asked: Asked) -> list[Bound]:
         """Raises Refusal where no price is known and a budget wants one, and where what is spent cannot be read."""
-        tenant = asked.caller.tenant
-        if not tenant.budgets:
+        tenant, met = asked.caller.tenant, list(owned(asked.caller))
+        if not met:
             return []
-        owned = [(budget, whose) for target, whose in targets(asked.caller) for budget in tenant.budgets.get(target, ())]
         pricing = self._pricing(asked)
-        worst = pricing.at_worst() if owned else []
-        for budget, whose in owned:
-            if worst and refuses_unpriced(asked, budget) and all(cost is None for cost in worst):
-                raise unpriced(asked, budget, whose)
-        return [purse for each in owned if (purse := self._purse(*each, tenant, pricing, worst))]
+        worst = pricing.at_worst()
+        if told := unpriced(asked, met, worst):
+            raise told
+        return [purse for each in met if (purse := self._purse(*each, tenant, pricing, worst))]
 
     def of_key(self, asked: Asked, holder: Tenant, candidate: Candidate) -> list[Bound]:
         """Of a key that was lent only the operator's budget for it counts."""
         found = holder.budgets.get((Scope.PROVIDER_KEY, str(candidate.key.id)), ())
-        tenant = asked.caller.tenant
-        if not found and not tenant.budgets:
+        if not found and not asked.caller.tenant.budgets:
             return []
+        met = [(budget, f"the {title(candidate.key)}") for budget in found]
         pricing = self._pricing(Asked(asked.caller, asked.request, [candidate]))
         worst = pricing.at_worst()
-        owned = [(budget, f"the {title(candidate.key)}") for budget in found]
-        over = [(budget, whose) for target, whose in targets(asked.caller) for budget in tenant.budgets.get(target, ())]
-        if worst == [None]:
-            for budget, whose in [*owned, *over]:
-                if refuses_unpriced(asked, budget):
-                    return [Shut(f"has no known price for it, which the budget of {whose} wants", unpriced(asked, budget, whose))]
+        if told := unpriced(asked, [*met, *owned(asked.caller)], worst):
+            return [Shut("has no known price for this, and a budget wants one", told)]
         try:
-            return [purse for each in owned if (purse := self._purse(*each, holder, pricing, worst))]
+            return [purse for each in met if (purse := self._purse(*each, holder, pricing, worst))]
         except Refusal as refusal:
             return [Shut("has a budget of which it cannot be read what is spent", refusal)]
 
     def _pricing(self, asked: Asked) -> Pricing:
         return Pricing(asked, self.books.prices(asked.caller.tenant), self.books.now())
 
+    def _now(self, budget: Budget, tenant: Tenant) -> tuple[Window, int | None]:
+        """The budget's present period, and what is booked in it if that is known."""
+        window = budgets.window(budget.period, self.books.now(), zone(tenant.zone))
+        return window, self.books.start(tenant, counter(budget, window))
+
     def _purse(self, budget: Budget, whose: str, tenant: Tenant, pricing: Pricing, worst: Iterable[int | None]) -> Purse | None:
         """None for a soft budget of which nothing is known: nothing stops at it. Raises Refusal for a hard one."""
-        window = budgets.window(budget.period, pricing.now, zone(tenant.zone))
-        start = self.books.start(tenant, counter(budget, window))
+        window, start = self._now(budget, tenant)
         if start is not None:
             at_worst = max((worth(budget, cost) for cost in worst), default=0)
             return Purse(budget, whose, window, pricing, start, max(at_worst, AT_LEAST))
@@ -205,13 +200,15 @@ class Budgets:
         return None
 
 
-def targets(caller: Caller) -> list[tuple[tuple[str, str], str]]:
-    """Whose budgets a caller's requests meet, and how these are called."""
-    return [
+def owned(caller: Caller) -> Iterator[tuple[Budget, str]]:
+    """The budgets that a caller's requests meet, and whose each is."""
+    for target, whose in (
         ((Scope.ORGANIZATION, ""), "this organization"),
         ((Scope.MEMBER, str(caller.member_id or "-")), f"the member {caller.owner}" if caller.owner else "the member"),
         ((Scope.CLIENT_KEY, caller.id), f"the client key “{caller.name}”"),
-    ]
+    ):
+        for budget in caller.tenant.budgets.get(target, ()):
+            yield budget, whose
 
 
 def called(budget: Budget) -> str:
@@ -230,13 +227,15 @@ def worth(budget: Budget, cost: int | None) -> int:
     return budget.assumed_microusd if budget.unpriced == Unpriced.ASSUME else 0
 
 
-def refuses_unpriced(asked: Asked, budget: Budget) -> bool:
-    return budget.hard and budget.unpriced == Unpriced.REFUSE and makes(asked)
-
-
-def unpriced(asked: Asked, budget: Budget, whose: str) -> Refusal:
-    message = (
-        f"No price is known for {asked.request.model or 'this request'}, and the {called(budget)} budget of {whose} refuses "
-        "what has none. An owner of the organization can set a price, or what such a request counts."
-    )
-    return Refusal(402, "price_unknown", message, headers=NO_RETRY)
+def unpriced(asked: Asked, met: Iterable[tuple[Budget, str]], worst: Sequence[int | None]) -> Refusal | None:
+    """What is told where no price is known of any key that may be tried, and a hard budget wants one."""
+    if not worst or any(cost is not None for cost in worst) or not makes(asked):
+        return None
+    for budget, whose in met:
+        if budget.hard and budget.unpriced == Unpriced.REFUSE:
+            message = (
+                f"No price is known for {asked.request.model or 'this request'}, and the {called(budget)} budget of {whose} "
+                "refuses what has none. An owner of the organization can set a price, or what such a request counts."
+            )
+            return Refusal(402, "price_unknown", message, headers=NO_RETRY)
+    return None
