@@ -2,7 +2,8 @@
 -- KEYS: who is alive; the counters of changes; the counters of claims.
 -- ARGV: process, slots a minute, slots a second, seconds to be alive, number of changes; {kind, amount, at, lasts} for each
 -- change; {kind, amount, most or -1, start, lasts} for each claim.
--- Answers {place of the refused claim or 0, milliseconds to wait or -1, slot, processes alive, used of each claim...}.
+-- Answers {place of the refused claim or 0, milliseconds to wait or -1, slot, 1 if this process was not known, processes alive,
+-- used of each claim...}.
 
 local process, slots, a_second, lives, changes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local time = redis.call('TIME')
@@ -12,7 +13,7 @@ local now = math.floor(exact)
 local FORGOTTEN = math.ceil(slots / a_second) * 2
 local HOUR = 3600
 
-redis.call('ZADD', KEYS[1], second, process)
+local forgotten = redis.call('ZADD', KEYS[1], second, process)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', second - HOUR)
 
 local function slots_of(key, first, last)
@@ -130,4 +131,4 @@ if refused == 0 then
         used[number] = so_far + amount
     end
 end
-return {refused, longest, now, redis.call('ZCOUNT', KEYS[1], second - lives, '+inf'), unpack(used)}
+return {refused, longest, now, forgotten, redis.call('ZCOUNT', KEYS[1], second - lives, '+inf'), unpack(used)}

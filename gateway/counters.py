@@ -251,6 +251,9 @@ class Memory:
 
     def taken_since(self, first: int) -> list[Change]:
         """Of each rate, what was taken from this slot on."""
+        now = int(self._clock() / SLOT)
         with self._lock:
+            for window in self._windows.values():
+                window.forget(now)
             sums = {key: window.since(first) for key, window in self._windows.items()}
         return [Change(key, Kind.RATE, amount) for key, amount in sums.items() if amount]

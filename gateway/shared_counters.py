@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import time
 from collections import Counter
@@ -14,19 +15,23 @@ from uuid import uuid4
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as NoAnswer
 
 from gateway.counters import NEVER, SLOT, SLOTS, Change, Claim, Kind, Memory, Taken
 
 PATIENCE_SECONDS = 0.5
-MOST_AT_ONCE = 64  # connections
+MOST_AT_ONCE = 500  # requests that are counted in one go
 BEAT_SECONDS = 2.0
 RETRY_SECONDS = 0.5
 LIVES_SECONDS = 15  # a process that was silent for longer holds nothing
 ALIVE = "keyhold:alive"
 LOST = "Valkey is lost: each process applies its share of every limit until it is back."
 STEP = Path(__file__).with_name("count.lua").read_text()
+
+STEP_SHA = hashlib.sha1(STEP.encode(), usedforsecurity=False).hexdigest()
+
+type Answer = asyncio.Future[Taken]
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +50,9 @@ class Shared:
         self._valkey: Redis = Redis.from_url(
             url, socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS, retry=no_retry
         )
-        self._places = asyncio.Semaphore(MOST_AT_ONCE)
-        self._step = self._valkey.register_script(STEP)
         self._processes = processes
         self._alive = 1
+        self._forgotten = 0  # whether Valkey had not heard of us when we last asked
         self._name = uuid4().hex
         self._ahead: float | None = None  # of our clock, Valkey's is, in seconds
         self._own = Memory(self._now)
@@ -57,7 +61,7 @@ class Shared:
         self._lost_since: int | None = None  # slot
         self._spent_then: dict[str, int] = {}
         self._spent_since: Counter[tuple[str, int]] = Counter()
-        self._running: set[asyncio.Task[Any]] = set()
+        self._waiting: list[tuple[Sequence[Claim], Answer]] = []
 
     async def __aenter__(self) -> Self:
         await self._beat()
@@ -85,22 +89,17 @@ class Shared:
         """A request that is cancelled meanwhile gives back what it got."""
         if self._lost_since is not None:
             return self._take_alone(claims)
-        task = asyncio.create_task(self._take_together(claims))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        answer: Answer = asyncio.get_running_loop().create_future()
+        self._waiting.append((claims, answer))
+        self._due.set()
         try:
-            return await asyncio.shield(task)
+            return await asyncio.shield(answer)
         except asyncio.CancelledError:
-            task.add_done_callback(partial(self._give_back, claims))
+            answer.add_done_callback(partial(self._give_back, claims))
             raise
 
     async def look(self, claims: Sequence[Claim]) -> tuple[int, ...]:
-        if self._lost_since is None:
-            try:
-                return (await self._ask([], [claim._replace(amount=0, most=None) for claim in claims])).used
-            except (RedisError, OSError) as error:
-                self._lose(error)
-        return await self._own.look(claims)
+        return (await self.take([claim._replace(amount=0, most=None) for claim in claims])).used
 
     def add(self, changes: Sequence[Change]) -> None:
         self._own.add(changes)
@@ -110,24 +109,9 @@ class Shared:
         else:
             self._note_spent(changes)
 
-    def _give_back(self, claims: Sequence[Claim], task: "asyncio.Task[Taken]") -> None:
-        if not task.cancelled() and task.exception() is None and task.result().refused is None:
-            at = task.result().at
-            self.add([Change(claim.key, claim.kind, -claim.amount, at, claim.lasts) for claim in claims])
-
-    async def _take_together(self, claims: Sequence[Claim]) -> Taken:
-        async with self._places:
-            if self._lost_since is not None:
-                return self._take_alone(claims)
-            owed, self._owed = self._owed, []
-            try:
-                taken = await self._ask(owed, claims)
-            except (RedisError, OSError) as error:
-                self._lose(error)
-                return self._take_alone(claims, arrived=isinstance(error, NoAnswer))
-        if taken.refused is None:
-            self._own.copy(claims, taken)
-        return taken
+    def _give_back(self, claims: Sequence[Claim], answer: Answer) -> None:
+        if (taken := answer.result()).refused is None:
+            self.add([Change(claim.key, claim.kind, -claim.amount, taken.at, claim.lasts) for claim in claims])
 
     def _take_alone(self, claims: Sequence[Claim], *, arrived: bool = False) -> Taken:
         """arrived: Valkey was sent these claims and may have counted them, so what they spend is not owed to it again."""
@@ -162,31 +146,48 @@ class Shared:
             self._owed = []
 
     async def _keep_in_touch(self) -> None:
+        """All that waits goes out together, and what comes meanwhile waits: the more there is to do, the less each costs."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_SECONDS if self.told else BEAT_SECONDS):
-                    await self._due.wait()
+            if not self._waiting:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_SECONDS if self.told else BEAT_SECONDS):
+                        await self._due.wait()
             self._due.clear()
             await self._beat()
 
     async def _beat(self) -> None:
-        """Tells Valkey that we live and what we owe it."""
+        """Tells Valkey that we live and what we owe it, and takes what requests wait for."""
         if self._lost_since is not None:
             await self._return(self._lost_since)
             return
         owed, self._owed = self._owed, []
+        asked, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
         try:
-            await self._ask(owed, [])
-        except (RedisError, OSError) as error:
+            told = await self._ask(owed, [claims for claims, _ in asked])
+        except Exception as error:  # of whatever kind: requests wait for an answer
             self._lose(error)
+            self._answer_alone(asked, arrived=isinstance(error, NoAnswer))
+            rest, self._waiting = self._waiting, []
+            self._answer_alone(rest)
+            return
+        for (claims, answer), taken in zip(asked, told, strict=False):
+            if taken.refused is None:
+                self._own.copy(claims, taken)
+            answer.set_result(taken)
+
+    def _answer_alone(self, asked: Sequence[tuple[Sequence[Claim], Answer]], *, arrived: bool = False) -> None:
+        for claims, answer in asked:
+            answer.set_result(self._take_alone(claims, arrived=arrived))
 
     async def _return(self, lost_since: int) -> None:
-        """Tells Valkey all that it missed, and then what happened while it was told."""
-        missed, spent, self._spent_since = self._missed(lost_since), self._spent_since, Counter()
-        told_until = int(self._now() / SLOT)
+        """Tells Valkey all that it missed, or all of the last minute if it forgot, and then what happened meanwhile."""
+        spent: Counter[tuple[str, int]] = Counter()
         try:
+            await self._ask([], [])
+            missed, spent, self._spent_since = self._missed(0 if self._forgotten else lost_since), self._spent_since, Counter()
+            told_until = int(self._now() / SLOT)
             await self._ask(missed, [])
-        except (RedisError, OSError):
+        except Exception:
             self._spent_since.update(spent)
             return
         self._owed, self._spent_since = self._missed(told_until + 1), Counter()
@@ -198,18 +199,43 @@ class Shared:
         spent = [Change(key, Kind.SPENT, amount, 0, lasts) for (key, lasts), amount in self._spent_since.items()]
         return [*self._own.taken_since(since), *self._own.holding(), *spent]
 
-    async def _ask(self, changes: Sequence[Change], claims: Sequence[Claim]) -> Taken:
-        """Raises RedisError, and OSError."""
-        keys = [ALIVE, *(change.key for change in changes), *(claim.key for claim in claims)]
-        told: list[Any] = [self._name, SLOTS, round(1 / SLOT), LIVES_SECONDS, len(changes)]
-        for change in changes:
-            told += (change.kind, change.amount, change.at, max(change.lasts, 1))
-        for claim in claims:
-            told += (claim.kind, claim.amount, -1 if claim.most is None else claim.most, claim.start, max(claim.lasts, 1))
-        refused, wait, slot, alive, *used = await self._step(keys, told)
-        self._alive = alive
+    async def _ask(self, changes: Sequence[Change], claims: Sequence[Sequence[Claim]]) -> list[Taken]:
+        """One Taken for each of `claims`, or one of nothing. Raises what redis raises."""
+        steps = [
+            arguments(self._name, changes, next(iter(claims), ())),
+            *(arguments(self._name, (), some) for some in claims[1:]),
+        ]
+        try:
+            answers = await self._run(steps)
+        except NoScriptError:
+            await self._valkey.script_load(STEP)
+            answers = await self._run(steps)
+        _, _, slot, self._forgotten, self._alive, *_ = answers[0]
         if self._ahead is None:
             self._ahead = slot * SLOT - time.monotonic()
-        if not refused:
-            return Taken(tuple(used), at=slot)
-        return Taken(tuple(used), refused - 1, wait / 1000 if wait >= 0 else NEVER, slot)
+        return [taken(*answer) for answer in answers]
+
+    async def _run(self, steps: Sequence[tuple[int, list[Any]]]) -> list[list[int]]:
+        async with self._valkey.pipeline(transaction=False) as pipeline:
+            for keys, told in steps:
+                pipeline.evalsha(STEP_SHA, keys, *told)
+            return await pipeline.execute()
+
+
+def arguments(process: str, changes: Sequence[Change], claims: Sequence[Claim]) -> tuple[int, list[Any]]:
+    """(number of keys, keys and arguments) as count.lua wants them."""
+    told: list[Any] = [ALIVE, *(change.key for change in changes), *(claim.key for claim in claims)]
+    keys = len(told)
+    told += (process, SLOTS, round(1 / SLOT), LIVES_SECONDS, len(changes))
+    for change in changes:
+        told += (change.kind, change.amount, change.at, max(change.lasts, 1))
+    for claim in claims:
+        told += (claim.kind, claim.amount, -1 if claim.most is None else claim.most, claim.start, max(claim.lasts, 1))
+    return keys, told
+
+
+def taken(refused: int, wait: int, slot: int, forgotten: int, alive: int, *used: int) -> Taken:
+    """As count.lua answers."""
+    if not refused:
+        return Taken(used, at=slot)
+    return Taken(used, refused - 1, wait / 1000 if wait >= 0 else NEVER, slot)
