@@ -1,20 +1,36 @@
-"""How often an organization may run a test, counted in the cache that all processes share."""
+"""How often somebody may do what costs work, counted in the cache that all processes share."""
 
 import time
+from ipaddress import ip_address, ip_network
 
 from django.core.cache import cache
 
 from orgs.models import Organization
 
 TESTS_A_MINUTE = 10
+REPORTS_A_MINUTE = 10
 
 
 def wait_for_test(organization: Organization) -> int:
     """0 admits one test now; otherwise the seconds until the next minute begins."""
+    return wait(f"tests:{organization.pk}", TESTS_A_MINUTE)
+
+
+def wait_for_report(address: str) -> int:
+    """As wait_for_test, for a report of a leaked key. Of IPv6 a whole network counts as one, as a person has one."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return wait("reports:unknown", REPORTS_A_MINUTE)
+    network = ip_network((found, 64), strict=False) if found.version == 6 else found
+    return wait(f"reports:{network}", REPORTS_A_MINUTE)
+
+
+def wait(what: str, most: int) -> int:
     minute, passed = divmod(int(time.time()), 60)
-    counter = f"tests:{organization.pk}:{minute}"
+    counter = f"{what}:{minute}"
     cache.add(counter, 0, timeout=120)
-    return 0 if cache.incr(counter) <= TESTS_A_MINUTE else 60 - passed
+    return 0 if cache.incr(counter) <= most else 60 - passed
 
 
 def too_many_tests(seconds: int) -> str:

@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from keys.views import adding, client_keys, provider_keys, replacing, restricting, routing, routing_policy, trying
+from keys.views import (
+    adding,
+    changing,
+    client_keys,
+    provider_keys,
+    replacing,
+    restricting,
+    routing,
+    routing_policy,
+    trying,
+)
 
 urlpatterns = [
     path("providers/", provider_keys.key_list, name="provider_key_list"),
@@ -22,10 +32,14 @@ urlpatterns = [
     path("client-keys/", client_keys.key_list, name="client_key_list"),
     path("client-keys/new/", client_keys.new, name="client_key_new"),
     path("client-keys/<uuid:pk>/", client_keys.key_page, name="client_key"),
+    path("client-keys/<uuid:pk>/change/", changing.change, name="client_key_change"),
+    path("client-keys/<uuid:pk>/hand-over/", changing.hand_over, name="client_key_hand_over"),
     path("client-keys/<uuid:pk>/pause/", client_keys.pause, name="client_key_pause"),
     path("client-keys/<uuid:pk>/preferences/", client_keys.prefer, name="client_key_preferences"),
     path("client-keys/<uuid:pk>/resume/", client_keys.resume, name="client_key_resume"),
     path("client-keys/<uuid:pk>/revoke/", client_keys.revoke, name="client_key_revoke"),
+    path("client-keys/<uuid:pk>/roll/", changing.roll, name="client_key_roll"),
+    path("client-keys/of/<int:user_id>/", changing.leaving, name="client_keys_of"),
     path("routing/", routing.page, name="routing"),
     path("routing/fallback/", routing_policy.set_fallback, name="routing_fallback"),
     path("routing/order/", routing.set_order, name="routing_order"),

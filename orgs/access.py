@@ -23,13 +23,18 @@ def org_view(permission: str) -> Callable[[OrgView], OrgView]:
         def enter(request: HttpRequest, org_slug: str, *args: Any, **kwargs: Any) -> HttpResponse:
             organization = find(request, org_slug)
             if not request.user.has_perm(permission, organization):
-                owners = Membership.objects.for_org(organization).owners().select_related("user")
-                return render(request, "orgs/forbidden.html", {"org": organization, "owners": owners}, status=403)
+                return forbidden(request, organization)
             return view(request, organization, *args, **kwargs)
 
         return enter
 
     return decorate
+
+
+def forbidden(request: HttpRequest, organization: Organization) -> HttpResponse:
+    """Names those who may be asked."""
+    owners = Membership.objects.for_org(organization).owners().select_related("user")
+    return render(request, "orgs/forbidden.html", {"org": organization, "owners": owners}, status=403)
 
 
 def find(request: HttpRequest, org_slug: str) -> Organization:

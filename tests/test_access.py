@@ -85,10 +85,15 @@ TABLE = {
     "client_key_list": (OWNERS, NO_GET),
     "client_key_new": (OWNERS, "302 404 403 422 404"),
     "client_key": (OWNERS, NO_GET),
+    "client_key_change": (OWNERS, "302 404 403 422 404"),
+    "client_key_hand_over": (OWNERS, "302 404 403 422 404"),
     "client_key_pause": (OWNERS, "302 404 403 302 404"),
     "client_key_preferences": (OWNERS, "302 404 403 302 404"),
     "client_key_resume": (NO_GET, "302 404 403 302 404"),
     "client_key_revoke": (OWNERS, "302 404 403 302 404"),
+    "client_key_roll": (OWNERS, "302 404 403 422 404"),
+    "client_keys_of": (OWNERS, "302 404 403 422 404"),
+    "report": ("200 200 200 200 200", "422 422 422 422 422"),  # for anybody who finds a client key
     "alerts": (OWNERS, "302 404 403 422 404"),
     "webhook": (OWNERS, NO_GET),
     "webhook_off": (NO_GET, "302 404 403 302 404"),
@@ -129,7 +134,7 @@ def world(acme: Organization, globex: Organization, alice: User, charlie: User, 
     """Acme and Globex with a key of each kind, and providers that cannot be reached."""
     settings.UPSTREAM_OVERRIDES = {"openai": "http://127.0.0.1:9"}
 
-    def furnish(organization: Organization, owner: User) -> dict[str, uuid.UUID]:
+    def furnish(organization: Organization, owner: User) -> dict[str, Any]:
         by = Actor(label=owner.name, user=owner)
         credential = Credential(secret={"api_key": "sk-proj-not-a-real-key-0000"}, public={}, hint="sk-…0000")
         fields: dict[str, Any] = {"organization": organization, "name": "Main", "by": by}
@@ -141,8 +146,14 @@ def world(acme: Organization, globex: Organization, alice: User, charlie: User, 
         client_pk = issue_client_key(**fields)[0].pk
         webhook_pk = add_webhook(organization=organization, url="https://hooks.example.com/", by=by)[0].pk
         delivery_pk = Delivery.objects.create(webhook_id=webhook_pk, tag="x", payload={"id": "1", "subject": "Hello"}).pk
-        told = {"webhook": webhook_pk, "delivery": delivery_pk}
-        return told | {"provider": provider_key.pk, "client": client_pk, "limits": client_pk, "model": price_pk, "request": request_id}
+        told = {"webhook": webhook_pk, "delivery": delivery_pk, "owner": owner.pk}
+        return told | {
+            "provider": provider_key.pk,
+            "client": client_pk,
+            "limits": client_pk,
+            "model": price_pk,
+            "request": request_id,
+        }
 
     return SimpleNamespace(acme=furnish(acme, alice), globex=furnish(globex, charlie))
 
@@ -173,6 +184,7 @@ def address(name: str, org_slug: str, keys: dict[str, uuid.UUID]) -> str:
         "org_slug": org_slug,
         "pk": pk,
         "request_id": pk,
+        "user_id": keys.get("owner", 1),
         "provider": "openai",
         "scope": "client-keys",
         "token": "x",

@@ -102,11 +102,11 @@ def test_the_list_takes_as_many_queries_for_three_keys_as_for_one(
 ) -> None:
     issue(acme)
     alices.get(LIST)
-    with django_assert_num_queries(7):  # 4 of who asks, keys, failing keys, organizations of the switcher
+    with django_assert_num_queries(9):  # 4 of who asks, keys, limits, budgets, failing keys, organizations of the switcher
         alices.get(LIST)
     for name in ("jobs", "old"):
         revoke_client_key(key=issue(acme, name), by=Actor.command("test"))
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(9):
         alices.get(LIST)
 
 
@@ -231,11 +231,11 @@ def test_the_page_takes_as_many_queries_for_three_hundred_provider_keys_as_for_n
 ) -> None:
     key = issue(acme)
     alices.get(page(key))
-    # session, person, membership, permissions, client key, provider keys, failing ones, requests, organizations
-    with django_assert_num_queries(9):
+    # session, person, membership, permissions, client key, provider keys, limits, budgets, failing, requests, organizations
+    with django_assert_num_queries(11):
         alices.get(page(key))
     row = {"organization": acme, "provider": "groq", "sealed": b"", "hint": "", "fingerprint": "", "priority": 1}
     names = (f"Key {number}" for number in range(300))
     ProviderKey.objects.bulk_create(ProviderKey(**row, name=name, allowed_client_keys=[str(key.pk)]) for name in names)
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(11):
         assert alices.get(page(key)).text.count(">Key ") == 300

@@ -91,11 +91,12 @@ def checked_client_keys(client_keys: Collection[UUID] | None, organization: Orga
     return sorted(map(str, complete("client_keys", set(client_keys), set(live))))
 
 
-def complete[T](field: str, chosen: set[T], present: set[T]) -> set[T]:
+def complete[T](field: str, chosen: set[T], present: set[T], *, none: str = "", gone: str = "") -> set[T]:
+    """none, gone: what is said of a list without anything, and of one with something that is not there."""
     if not chosen:
-        raise RestrictionError(field, EMPTY[field])
+        raise RestrictionError(field, none or EMPTY[field])
     if chosen != present:
-        raise RestrictionError(field, GONE[field])
+        raise RestrictionError(field, gone or GONE[field])
     return chosen
 
 

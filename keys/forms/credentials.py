@@ -323,7 +323,3 @@ class TypedNameForm(forms.Form):
         if typed != self.name:
             raise forms.ValidationError(f"Type {self.name} exactly as shown.")
         return typed
-
-
-class ClientKeyForm(forms.Form):
-    name = name_field("web-app")

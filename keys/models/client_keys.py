@@ -1,9 +1,14 @@
 import uuid
+from datetime import datetime, timedelta
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
 from orgs.models import Organization, User
+
+UNUSED = timedelta(days=60)
+SOON = timedelta(days=14)
 
 
 class ClientKeyQuerySet(models.QuerySet["ClientKey"]):
@@ -12,6 +17,14 @@ class ClientKeyQuerySet(models.QuerySet["ClientKey"]):
 
     def live(self) -> "ClientKeyQuerySet":
         return self.filter(revoked_at=None)
+
+    def in_use(self, now: datetime) -> "ClientKeyQuerySet":
+        """Requests with them are served, as far as they themselves say."""
+        return self.live().filter(Q(expires_at=None) | Q(expires_at__gt=now), paused_at=None)
+
+    def unused(self, now: datetime) -> "ClientKeyQuerySet":
+        before = now - UNUSED
+        return self.in_use(now).filter(Q(last_used_at__lt=before) | Q(last_used_at=None, created_at__lt=before))
 
 
 class ClientKey(models.Model):
@@ -58,3 +71,22 @@ class ClientKey(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
+    @property
+    def expires_soon(self) -> bool:
+        return self.expires_at is not None and timezone.now() < self.expires_at <= timezone.now() + SOON
+
+    @property
+    def is_unused(self) -> bool:
+        """As in the queryset."""
+        works = self.revoked_at is None and self.paused_at is None and not self.is_expired
+        return works and (self.last_used_at or self.created_at) < timezone.now() - UNUSED
+
+    @property
+    def is_rolling(self) -> bool:
+        """The text before the last roll is still accepted."""
+        return self.rolled_until is not None and self.rolled_until > timezone.now()

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 from uuid import UUID
 
+from django.utils import timezone
+
 from keys.catalog import Match, slugs
 from keys.health import State
 from keys.models import ClientKey
@@ -47,7 +49,7 @@ class Question(NamedTuple):
 
 
 def callers(organization: Organization) -> dict[str, Asking]:
-    keys = ClientKey.objects.for_org(organization).live().filter(paused_at=None)
+    keys = ClientKey.objects.for_org(organization).in_use(timezone.now())
     return {key.name: asking(key) for key in keys}
 
 

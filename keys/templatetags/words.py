@@ -28,6 +28,22 @@ def with_article(name: str) -> str:
 
 
 @register.filter
+def until(moment: datetime | None) -> str | SafeString:
+    """How long it is until then, as long as that is two weeks at most; otherwise the date. UTC is in the element."""
+    if moment is None:
+        return "Never"
+    left = moment - timezone.now()
+    if left <= timedelta() or left > timedelta(days=14):
+        words = date_format(moment, "j M Y")
+    elif left >= timedelta(days=1):
+        words = f"In {left.days} day{'' if left.days == 1 else 's'}"
+    else:
+        hours = left.seconds // 3600
+        words = f"In {hours} hour{'' if hours == 1 else 's'}" if hours else "Within an hour"
+    return format_html('<time datetime="{}">{}</time>', moment.isoformat(timespec="seconds"), words)
+
+
+@register.filter
 def ago(moment: datetime | None) -> str | SafeString:
     """Relative up to 24 hours, then a date; the exact time in UTC is in the element."""
     if moment is None:

@@ -1,0 +1,75 @@
+"""A client key that somebody found where it should not be: it stops, and those whose it is are told."""
+
+import hmac
+
+from django.db import transaction
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from keys import client_keys, data_keys, vault
+from keys.actions.client_keys import ROLLED, forget_rolled, locked, revoke_client_key
+from keys.actions.writing import tell
+from keys.models import ClientKey
+from orgs.actions import Actor
+from orgs.models import Notice
+
+FINDER = "Somebody who found it"
+NOBODYS = bytes(32)
+CREATE = "Programs that use it are refused. Create another client key for them, and find out where this one lay open."
+GOES_ON = "The key itself was rolled before, and works on with its new text. Find out where the old one lay open."
+
+
+@sensitive_variables()
+def report_leak(*, text: str, address: str | None) -> None:
+    """Stops the client key with this text. Whether there is one is told to those whose it is, and to nobody else."""
+    parsed = client_keys.parse(text.strip())
+    if parsed is None:
+        return
+    public_id, secret = parsed
+    found = ClientKey.objects.live().filter(Q(public_id=public_id) | Q(rolled_public_id=public_id)).select_related("organization")
+    key = found.first()
+    if is_text_of(key, public_id, secret) and key is not None:
+        stop(key, public_id, Actor(label=FINDER, address=address))
+
+
+@sensitive_variables()
+def is_text_of(key: ClientKey | None, public_id: str, secret: str) -> bool:
+    """An id that nobody has is checked like a wrong secret."""
+    pepper, digest = NOBODYS, NOBODYS
+    if key is not None:
+        rolled = key.public_id != public_id
+        version = key.rolled_pepper_version if rolled else key.pepper_version
+        pepper = vault.derive(data_keys.of(key.organization)[version], "client-key")
+        digest = bytes(key.rolled_digest if rolled else key.digest)
+    return hmac.compare_digest(client_keys.digest(pepper, secret), digest)
+
+
+@transaction.atomic
+def stop(key: ClientKey, public_id: str, by: Actor) -> None:
+    """The whole key; of one that was rolled only the old text, if that is what was found."""
+    current = locked(key)
+    if current is None:
+        return
+    if current.public_id == public_id:
+        revoke_client_key(key=current, by=by)
+        notify(current, f"Client key “{current.name}” was found in public and is revoked", current.hint, CREATE)
+    elif current.rolled_public_id == public_id and current.rolled_until > timezone.now():
+        hint = current.rolled_hint
+        forget_rolled(current)
+        current.save(update_fields=ROLLED)
+        tell(current, by, "client_key:end_roll", before={"rolled_hint": hint})
+        notify(current, f"The old text of client key “{current.name}” was found in public and is stopped", hint, GOES_ON)
+
+
+def notify(key: ClientKey, subject: str, hint: str, meaning: str) -> None:
+    whose = f" of {key.owner}" if key.owner else ""
+    Notice.objects.create(
+        organization=key.organization,
+        tag="client_key:reported",
+        target_id=str(key.pk),
+        subject=subject,
+        body=f"Somebody reported {hint}, the client key “{key.name}”{whose}, as found in public. It was stopped.\n\n{meaning}",
+        path=reverse("client_key", args=[key.organization.slug, key.pk]),
+    )
