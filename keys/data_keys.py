@@ -18,7 +18,7 @@ from keys import vault
 from keys.models import DataKey, ProviderKey, RetiredCredential
 from keys.providers import Credential
 from keys.vault import Context, DataKeys, KeyRing, VaultError
-from orgs.models import Organization
+from orgs.models import Organization, Webhook
 
 REMEMBERED_SECONDS = 300
 log = logging.getLogger(__name__)
@@ -114,6 +114,17 @@ def unsealed(data_keys: DataKeys, place: Context, sealed: Buffer, hint: str) -> 
 
 
 @sensitive_variables()
+def seal_signing_secret(webhook: Webhook, secret: bytes, data_keys: DataKeys) -> bytes:
+    return vault.seal(data_keys, place_of_webhook(webhook), secret, suite=settings.VAULT_SUITE)
+
+
+@sensitive_variables()
+def open_signing_secret(webhook: Webhook, data_keys: DataKeys) -> bytes:
+    """Raises VaultError."""
+    return vault.unseal(data_keys, place_of_webhook(webhook), webhook.sealed).reveal()
+
+
+@sensitive_variables()
 def fingerprint(provider: str, credential: Credential, data_keys: DataKeys) -> str:
     """The same for the same secret in the same organization, and of no use outside it. 64 hex digits.
 
@@ -132,6 +143,10 @@ def place_of(key: ProviderKey) -> Context:
 def place_before(retired: RetiredCredential) -> Context:
     """Where its key had it, so that it opens there and in no other version of the key."""
     return replace(place_of(retired.key), version=retired.secret_version)
+
+
+def place_of_webhook(webhook: Webhook) -> Context:
+    return Context(organization_id=webhook.organization_id, secret_id=webhook.pk, field="signing secret", version=1)
 
 
 def canonical(secret: Mapping[str, Any]) -> bytes:

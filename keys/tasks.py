@@ -5,8 +5,10 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.tasks import task
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
 from keys import data_keys
@@ -18,7 +20,9 @@ from keys.providers import Credential
 from keys.telling import tell_owners
 from keys.testing import TestResult, Verdict, examine_all
 from keys.vault import VaultError
+from keys.webhooks import deliver_due
 from orgs.notices import send_due
+from orgs.webhooks import forget_old_deliveries, hand_on
 
 MOST_TESTS = 20
 MARKS_KEPT = timedelta(days=3)
@@ -29,7 +33,7 @@ log = logging.getLogger(__name__)
 @task
 def tick() -> None:
     """Every ten seconds. A part that fails does not keep the others from their work."""
-    for part in PARTS:
+    for part in (*map(import_string, settings.TICK_PARTS), *PARTS):
         try:
             part(timezone.now())
         except Exception:
@@ -77,5 +81,8 @@ PARTS: tuple[Callable[[datetime], object], ...] = (
     destroy_retired,
     tell_owners,
     send_due,
+    hand_on,
     forget_old_marks,
+    forget_old_deliveries,
+    deliver_due,  # the last, as it waits for others' programs
 )

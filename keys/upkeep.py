@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 from keys import data_keys, vault
 from keys.models import ClientKey, DataKey, ProviderKey, RetiredCredential
 from keys.vault import DataKeys, VaultError
-from orgs.models import Organization
+from orgs.models import Organization, Webhook
 
 BATCH = 500
 
@@ -38,6 +38,7 @@ def verify() -> Iterator[Visit]:
     yield from visit(DataKey.objects.all(), open_data_key)
     yield from visit(sealed_keys(), open_provider_key)
     yield from visit(retired_credentials(), open_retired)
+    yield from visit(webhooks(), open_webhook)
     yield from visit(ClientKey.objects.live().prefetch_related("organization__data_keys"), open_pepper)
 
 
@@ -47,9 +48,10 @@ def rewrap() -> Iterator[Visit]:
 
 
 def reseal(organizations: QuerySet[Organization]) -> Iterator[Visit]:
-    """Every credential, retired ones too, comes under the newest data key and the suite of VAULT_SUITE."""
+    """Every credential, retired ones and webhooks' secrets too, comes under the newest data key and the suite of VAULT_SUITE."""
     yield from visit(sealed_keys().filter(organization__in=organizations), reseal_key)
     yield from visit(retired_credentials().filter(key__organization__in=organizations), reseal_retired)
+    yield from visit(webhooks().filter(organization__in=organizations), reseal_webhook)
 
 
 def add_data_keys(organizations: QuerySet[Organization]) -> int:
@@ -71,6 +73,10 @@ def sealed_keys() -> QuerySet[ProviderKey]:
 
 def retired_credentials() -> QuerySet[RetiredCredential]:
     return RetiredCredential.objects.select_related("key__organization").prefetch_related("key__organization__data_keys")
+
+
+def webhooks() -> QuerySet[Webhook]:
+    return Webhook.objects.select_related("organization").prefetch_related("organization__data_keys")
 
 
 def wrapped_by() -> Counter[str]:
@@ -115,6 +121,10 @@ def open_retired(retired: RetiredCredential) -> None:
     data_keys.open_retired(retired, data_keys.unwrap(retired.key.organization.data_keys.all()))
 
 
+def open_webhook(webhook: Webhook) -> None:
+    data_keys.open_signing_secret(webhook, data_keys.unwrap(webhook.organization.data_keys.all()))
+
+
 def open_pepper(key: ClientKey) -> None:
     if key.pepper_version not in data_keys.unwrap(key.organization.data_keys.all()):
         raise VaultError
@@ -146,6 +156,16 @@ def reseal_retired(retired: RetiredCredential) -> int:
         return 0
     sealed = data_keys.sealed(opened, data_keys.place_before(retired), credential)
     return RetiredCredential.objects.filter(pk=retired.pk, sealed=retired.sealed).update(sealed=sealed)
+
+
+@sensitive_variables()
+def reseal_webhook(webhook: Webhook) -> int:
+    opened = data_keys.unwrap(webhook.organization.data_keys.all())
+    secret = data_keys.open_signing_secret(webhook, opened)
+    if is_newest(webhook.sealed, opened):
+        return 0
+    sealed = data_keys.seal_signing_secret(webhook, secret, opened)
+    return Webhook.objects.filter(pk=webhook.pk, sealed=webhook.sealed).update(sealed=sealed)
 
 
 def is_newest(sealed: Buffer, opened: DataKeys) -> bool:

@@ -1,6 +1,7 @@
 """People: who may sign in, which organizations there are, who belongs to them, and what anybody did."""
 
 import uuid
+from urllib.parse import urlsplit
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import Group, PermissionsMixin
@@ -139,7 +140,7 @@ class AuditEvent(models.Model):
 
 
 class Notice(models.Model):
-    """Something the owners of an organization are told by e-mail, once. Sent by orgs/notices.py."""
+    """Something the owners of an organization are told, once: by e-mail (orgs/notices.py) and by its webhooks."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="notices")
@@ -152,9 +153,21 @@ class Notice(models.Model):
     due_at = models.DateTimeField(default=timezone.now, null=True, db_index=True, help_text="Null once it is sent or given up.")
     tries = models.PositiveSmallIntegerField(default=0)
     sent_at = models.DateTimeField(null=True)
+    handed_on = models.BooleanField(default=False, help_text="To the webhooks there were.")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["created_at"], condition=models.Q(handed_on=False), name="notices_to_hand_on"),
+            models.Index(fields=["organization", "-created_at"], name="notices_by_org"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.tag}: {self.subject}"
+
+
+class WebhookQuerySet(models.QuerySet["Webhook"]):
+    def for_org(self, organization: Organization) -> "WebhookQuerySet":
+        return self.filter(organization=organization).order_by("created_at", "pk")
 
 
 class Webhook(models.Model):
@@ -167,8 +180,20 @@ class Webhook(models.Model):
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
 
+    objects = WebhookQuerySet.as_manager()
+
     def __str__(self) -> str:
-        return self.url
+        return self.host
+
+    @property
+    def host(self) -> str:
+        """All that is told of the address outside its own pages: the rest of it is often a secret."""
+        return urlsplit(self.url).netloc
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def for_org(self, organization: Organization) -> "DeliveryQuerySet":
+        return self.filter(webhook__organization=organization).select_related("webhook__organization")
 
 
 class Delivery(models.Model):
@@ -184,6 +209,11 @@ class Delivery(models.Model):
     taken_at = models.DateTimeField(null=True)
     status = models.PositiveSmallIntegerField(null=True, help_text="What the receiver answered last.")
     problem = models.CharField(max_length=200, blank=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["webhook", "-created_at"], name="deliveries_by_webhook")]
 
     def __str__(self) -> str:
         return f"{self.tag} to {self.webhook}"

@@ -45,7 +45,12 @@ class Command(BaseCommand):
         for kek_id in [*ring.ids, *sorted(set(wrapped) - set(ring.ids))]:
             note = " (first)" if kek_id == ring.primary else "" if kek_id in ring.ids else " (not in VAULT_KEYS)"
             self.stdout.write(f"data keys wrapped by {kek_id}{note}: {wrapped[kek_id]}")
-        for kind, rows in (("provider keys", upkeep.sealed_keys()), ("retired credentials", upkeep.retired_credentials())):
+        sealed = {
+            "provider keys": upkeep.sealed_keys(),
+            "retired credentials": upkeep.retired_credentials(),
+            "webhooks": upkeep.webhooks(),
+        }
+        for kind, rows in sealed.items():
             for (suite, version), count in sorted(upkeep.sealed_with(rows).items()):
                 self.stdout.write(f"{kind} sealed by suite {suite}, data key version {version}: {count}")
         self.stdout.write(f"client keys: {ClientKey.objects.live().count()}")
