@@ -123,6 +123,7 @@ if REDIS_URL:
 
 # Work that nobody waits for: kept in the database, done by the process beside the server or by `manage.py db_worker`
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
+TICK_PARTS = ["usage.alerts.watch_budgets"]  # before those of keys/tasks.py, which may not know them
 
 # Time and language
 USE_TZ = True

@@ -71,6 +71,7 @@ class Budget(Scoped):
     unpriced = models.CharField(max_length=8, choices=Unpriced, default=Unpriced.NOTHING)
     assumed_microusd = models.BigIntegerField(default=0, help_text="For a request without a price, where one is assumed.")
     alerted = models.JSONField(default=dict, help_text="The period, and the thresholds that owners were told of in it.")
+    looked_at = models.DateTimeField(default=timezone.now, db_index=True, help_text="Whether there is something to tell.")
 
     class Meta:
         constraints = [
