@@ -4,6 +4,7 @@ from django.urls import path
 
 from keys.views import (
     adding,
+    alerts,
     changing,
     client_keys,
     provider_keys,
@@ -40,6 +41,14 @@ urlpatterns = [
     path("client-keys/<uuid:pk>/revoke/", client_keys.revoke, name="client_key_revoke"),
     path("client-keys/<uuid:pk>/roll/", changing.roll, name="client_key_roll"),
     path("client-keys/of/<int:user_id>/", changing.leaving, name="client_keys_of"),
+    path("alerts/", alerts.page, name="alerts"),
+    path("alerts/<uuid:pk>/", alerts.webhook, name="webhook"),
+    path("alerts/<uuid:pk>/delete/", alerts.remove, name="webhook_remove"),
+    path("alerts/<uuid:pk>/off/", alerts.turn_off, name="webhook_off"),
+    path("alerts/<uuid:pk>/on/", alerts.turn_on, name="webhook_on"),
+    path("alerts/<uuid:pk>/test/", alerts.test, name="webhook_test"),
+    path("alerts/deliveries/<uuid:pk>/", alerts.delivery, name="delivery"),
+    path("alerts/deliveries/<uuid:pk>/again/", alerts.replay, name="delivery_replay"),
     path("routing/", routing.page, name="routing"),
     path("routing/fallback/", routing_policy.set_fallback, name="routing_fallback"),
     path("routing/order/", routing.set_order, name="routing_order"),
