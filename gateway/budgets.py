@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from gateway.admission import Asked, Bound, Ended, Shown
 from gateway.books import Books, counter
@@ -78,12 +78,15 @@ class Purse:
         return sum(worth(self.budget, self.pricing.of(each)) for each in ended)
 
     def refusal(self, taken: Taken) -> Refusal:
-        headers, resets_at = dict(NO_RETRY), self.window.resets_at
-        if resets_at:
-            headers["x-keyhold-budget-resets-at"] = resets_at.isoformat()
-        amount = exact_dollars(self.budget.amount_microusd)
-        message = f"The {called(self.budget)} budget of {self.whose}, {amount}, {self._state(taken)}. {self._resets}"
-        return Refusal(402, "budget_exhausted", message, headers=headers)
+        """402, which stays so until the budget resets or is raised; 429 where it is running requests that hold the rest."""
+        resets_at = self.window.resets_at
+        resets = {"x-keyhold-budget-resets-at": resets_at.isoformat()} if resets_at else {}
+        said = f"The {called(self.budget)} budget of {self.whose}, {exact_dollars(self.budget.amount_microusd)}, "
+        said += self._state(taken)
+        if self._fits_later(taken):
+            headers = {"retry-after": "1"} | resets
+            return Refusal(429, "budget_reserved", f"{said}. Try again in a second.", headers=headers)
+        return Refusal(402, "budget_exhausted", f"{said}. {self._resets}", headers=NO_RETRY | resets)
 
     def reason(self, taken: Taken) -> str:
         return f"has a {called(self.budget)} budget that {self._state(taken)}"
@@ -92,8 +95,22 @@ class Purse:
         amount = self.budget.amount_microusd
         return ("budget-microusd", amount, max(amount - used, 0)) if self.budget.hard else None
 
+    def _fits_later(self, taken: Taken) -> bool:
+        return self._left(taken) + self._held(taken) >= self.at_worst
+
+    def _left(self, taken: Taken) -> int:
+        assert taken.refused is not None
+        return self.budget.amount_microusd - taken.used[taken.refused]
+
+    def _held(self, taken: Taken) -> int:
+        """By requests that run now: what Running counts, which stands after each hard budget."""
+        assert taken.refused is not None
+        return taken.used[taken.refused + 1]
+
     def _state(self, taken: Taken) -> str:
-        left = self.budget.amount_microusd - taken.used[taken.refused or 0]
+        if self._fits_later(taken):
+            return "has enough left for this request once those that run now have ended"
+        left = self._left(taken) + self._held(taken)
         if left <= 0:
             return "is used up"
         return f"has {dollars(left)} left, and this request may cost up to {dollars(self.at_worst)}"
@@ -103,6 +120,24 @@ class Purse:
         if self.window.after is None or self.window.first is None:
             return "It does not reset; an owner of the organization can raise it."
         return f"It resets on {day(self.window.after, self.window.first.year)} at midnight, {zone_name(self.window.zone)}."
+
+
+class Running(NamedTuple):
+    """Beside a hard budget: how much of what counts as spent is only held by requests that run now. Refuses nothing."""
+
+    claim: Claim
+
+    def counts(self, ended: Sequence[Ended]) -> int:
+        return 0
+
+    def refusal(self, taken: Taken) -> Refusal:
+        raise NotImplementedError
+
+    def reason(self, taken: Taken) -> str:
+        raise NotImplementedError
+
+    def headers(self, used: int) -> None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +197,7 @@ class Budgets:
         worst = pricing.at_worst()
         if told := unpriced(asked, met, worst):
             raise told
-        return [purse for each in met if (purse := self._purse(*each, tenant, pricing, worst))]
+        return [bound for each in met for bound in self._purse(*each, tenant, pricing, worst)]
 
     def of_key(self, asked: Asked, holder: Tenant, candidate: Candidate) -> list[Bound]:
         """Of a key that was lent only the operator's budget for it counts."""
@@ -175,7 +210,7 @@ class Budgets:
         if told := unpriced(asked, [*met, *owned(asked.caller)], worst):
             return [Shut("has no known price for this, and a budget wants one", told)]
         try:
-            return [purse for each in met if (purse := self._purse(*each, holder, pricing, worst))]
+            return [bound for each in met for bound in self._purse(*each, holder, pricing, worst)]
         except Refusal as refusal:
             return [Shut("has a budget of which it cannot be read what is spent", refusal)]
 
@@ -187,17 +222,20 @@ class Budgets:
         window = budgets.window(budget.period, self.books.now(), zone(tenant.zone))
         return window, self.books.start(tenant, counter(budget, window))
 
-    def _purse(self, budget: Budget, whose: str, tenant: Tenant, pricing: Pricing, worst: Iterable[int | None]) -> Purse | None:
-        """None for a soft budget of which nothing is known: nothing stops at it. Raises Refusal for a hard one."""
+    def _purse(self, budget: Budget, whose: str, tenant: Tenant, pricing: Pricing, worst: Iterable[int | None]) -> list[Bound]:
+        """Nothing for a soft budget of which nothing is known: nothing stops at it. Raises Refusal for a hard one."""
         window, start = self._now(budget, tenant)
-        if start is not None:
-            at_worst = max((worth(budget, cost) for cost in worst), default=0)
-            return Purse(budget, whose, window, pricing, start, max(at_worst, AT_LEAST))
-        if budget.hard and makes(pricing.asked):
+        stops = budget.hard and makes(pricing.asked)
+        if start is None and stops:
             raise unavailable(
                 "budget_unknown", f"What {whose} has spent cannot be read at the moment. Try again in a few seconds."
             )
-        return None
+        if start is None:
+            return []
+        at_worst = max((worth(budget, cost) for cost in worst), default=0)
+        purse = Purse(budget, whose, window, pricing, start, max(at_worst, AT_LEAST))
+        running = Running(Claim(f"{purse.claim.key}:running", Kind.HELD, purse.at_worst, None))
+        return [purse, running] if stops else [purse]
 
 
 def owned(caller: Caller) -> Iterator[tuple[Budget, str]]:
