@@ -7,13 +7,14 @@ from datetime import date, datetime
 from orgs.models import Organization
 from usage.figures import MICRO
 from usage.queries import Query
-from usage.reports import Item, Names, Totals, lines, names_of
+from usage.reports import OTHERS, Item, Names, Totals, lines, names_of
 
 HEADS = {
     "provider": ("provider_slug", "provider"),
     "key": ("provider_key_id", "provider_key"),
     "model": ("model_slug", "model"),
     "client": ("client_key_id", "client_key"),
+    "member": ("person_id", "person"),
 }
 FIGURES = (
     "requests",
@@ -33,7 +34,7 @@ FIGURES = (
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
 
 
-class _Echo:
+class Echo:
     """A file for csv.writer that hands each line back."""
 
     def write(self, line: str) -> str:
@@ -42,8 +43,8 @@ class _Echo:
 
 def csv_lines(organization: Organization, query: Query) -> Iterator[str]:
     """Lines as RFC 4180 has them, heads first, made while they are read."""
-    write = csv.writer(_Echo()).writerow
-    names = names_of(organization)
+    write = csv.writer(Echo()).writerow
+    names = names_of(organization, query.only)
     yield write(["hour" if query.period.hourly else "day", *HEADS[query.by], *FIGURES])
     for bucket, item, totals in lines(organization, query):
         yield write([_when(bucket, query), *_who(names, query.by, item), *_figures(totals)])
@@ -59,11 +60,16 @@ def _when(bucket: date, query: Query) -> str:
 
 
 def _who(names: Names, by: str, item: Item) -> Iterable[str]:
-    return guarded(str(item)), guarded(names.of(by, item))
+    return "" if item == OTHERS.get(by) else guarded(str(item)), guarded(names.of(by, item))
+
+
+def cost_usd(totals: Totals) -> str:
+    """Dollars to the last figure; empty where no price is known."""
+    unknown = totals.unpriced and not totals.cost_microusd
+    return "" if unknown else f"{totals.cost_microusd // MICRO}.{totals.cost_microusd % MICRO:06}"
 
 
 def _figures(totals: Totals) -> Iterable[object]:
-    unknown = totals.unpriced and not totals.cost_microusd
     return (
         totals.requests,
         totals.errors,
@@ -75,7 +81,7 @@ def _figures(totals: Totals) -> Iterable[object]:
         totals.reasoning_tokens,
         totals.estimated,
         totals.unpriced,
-        "" if unknown else f"{totals.cost_microusd // MICRO}.{totals.cost_microusd % MICRO:06}",
+        cost_usd(totals),
         "" if totals.median is None else totals.median,
         "" if totals.p95 is None else totals.p95,
     )

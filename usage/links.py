@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from keys.providers import PROVIDERS, Provider
 from usage.queries import Query
-from usage.reports import Item, Report
+from usage.reports import RESULTS, Item, Report
 
 RANGES = {"24h": "24 h", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
-BY = {"provider": "Provider", "key": "Provider key", "model": "Model", "client": "Client key"}
+BY = {"provider": "Provider", "key": "Provider key", "model": "Model", "client": "Client key", "member": "Person"}
+FILTERS = {**BY, "result": "Result"}
 MEASURES = {"requests": "Requests", "tokens": "Tokens", "cost": "Cost", "errors": "Errors"}
 COLUMNS = {
     "requests": "Requests",
@@ -59,7 +60,7 @@ def heads(query: Query) -> list[Link]:
 
 
 def filters(report: Report) -> list[Filter]:
-    """Provider, provider key, model and client key: those that the organization has, whether used or not."""
+    """Those that the organization has, as far as the viewer may know, whether used or not."""
     names = report.names
     used = {slug for slug, _ in names.keys.values()}
     offered: dict[str, list[Item]] = {
@@ -67,6 +68,8 @@ def filters(report: Report) -> list[Filter]:
         "key": sorted(names.keys, key=lambda key: names.of("key", key).casefold()),
         "model": list(report.models),
         "client": sorted(names.clients, key=lambda key: names.clients[key].casefold()),
+        "member": sorted(names.people, key=lambda person: names.people[person].casefold()),
+        "result": list(RESULTS),
     }
     return [_filter(report, name, items) for name, items in offered.items()]
 
@@ -79,7 +82,7 @@ def _filter(report: Report, name: str, items: list[Item]) -> Filter:
         for number, item in enumerate(items[:OFFERED])
     ]
     value = "" if chosen is None else report.names.of(name, chosen)
-    return Filter(f"f-{name}", BY[name], value, query.link(**{name: ""}), choices)
+    return Filter(f"f-{name}", FILTERS[name], value, query.link(**{name: ""}), choices)
 
 
 def tile_of(report: Report, by: str, item: Item) -> Provider | None:

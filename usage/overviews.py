@@ -166,8 +166,8 @@ def all_well(listed: Sequence[Row]) -> tuple[str, str]:
 
 
 def of_week(stats: Iterable[Stat]) -> list[Stat]:
-    """The page shows more than usage, so each number says what it is of."""
-    return [replace(stat, name=f"{stat.name}, 7 days") for stat in stats]
+    """The page shows more than usage, so each number says what it is of, and links within the usage page are left out."""
+    return [replace(stat, name=f"{stat.name}, 7 days", url="") for stat in stats]
 
 
 def working(listed: Sequence[Row]) -> Stat:

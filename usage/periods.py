@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 DAY = timedelta(days=1)
@@ -44,9 +44,30 @@ class Period:
     def buckets(self) -> Iterator[date]:
         return (self.first + number * self.step for number in range(self.length))
 
+    def span(self) -> tuple[datetime, datetime]:
+        """The moments at which it begins and ends, in UTC; the end is not part of it."""
+        if isinstance(self.first, datetime) and isinstance(self.last, datetime):
+            return self.first, self.last + HOUR
+        return day_span(self.first, self.zone)[0], day_span(self.last, self.zone)[1]
+
     def before(self) -> "Period":
         """The period of the same length that ends where this one starts."""
         return replace(self, first=self.first - self.length * self.step, last=self.first - self.step)
+
+
+def day_span(day: date, local: ZoneInfo) -> tuple[datetime, datetime]:
+    """The moments, in UTC, at which a local day begins and ends."""
+    return _midnight(day, local), _midnight(day + DAY, local)
+
+
+def month_span(day: date, local: ZoneInfo) -> tuple[datetime, datetime]:
+    """The same of the month around a day."""
+    first = day.replace(day=1)
+    return _midnight(first, local), _midnight((first + 31 * DAY).replace(day=1), local)
+
+
+def _midnight(day: date, local: ZoneInfo) -> datetime:
+    return datetime.combine(day, time.min, local).astimezone(UTC)
 
 
 def of_range(name: str, local: ZoneInfo, now: datetime, *, hourly: bool) -> Period:

@@ -10,23 +10,32 @@ from typing import Any
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Case, F, Max, Sum, Value, When
+from django.db.models import Case, Expression, F, Max, Q, Sum, Value, When
 
 from keys.models import ClientKey, ProviderKey
 from keys.providers import PROVIDERS
-from orgs.models import Organization
+from orgs.models import Organization, User
 from usage import journal, latency
 from usage.ingest import MEASURES
 from usage.models import DailyRollup, HourlyRollup, Outcome, UsageEvent, UsageRollup
 from usage.periods import Period
-from usage.queries import COLUMNS, Query
+from usage.queries import COLUMNS, NO_ID, NO_PERSON, PERSONAL, Query
+
+type Item = str | int | UUID
 
 SERIES = 7  # in a chart; where there are more, the last stands for the rest
 OTHER = "\0"  # no item can be called so
 NO_KEY = UUID(journal.NO_KEY)
 MODELS_OFFERED = 50
-
-type Item = str | UUID
+NOBODY = 0  # the person of client keys that belong to none
+OTHERS: dict[str, Item] = {"client": NO_ID, "member": NO_PERSON}  # all that the viewer may not tell apart, as one item
+RESULTS: dict[str, tuple[Outcome, ...]] = {
+    "ok": (Outcome.OK,),
+    "failed": (Outcome.ERROR, Outcome.REFUSED),
+    "cancelled": (Outcome.CANCELLED,),
+    "rescued": (Outcome.ABSORBED,),
+}
+RESULT_WORDS = {"ok": "Answered", "failed": "Failed", "cancelled": "Program left", "rescued": "Rescued failures"}
 
 
 @dataclass(slots=True)
@@ -110,10 +119,11 @@ SORT: dict[str, Callable[[Totals], int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What items are called. Keys keep their name after they are removed or revoked."""
+    """What items are called, as far as the viewer may know. Keys keep their name after they are removed or revoked."""
 
     keys: dict[UUID, tuple[str, str]]  # provider slug and name
     clients: dict[UUID, str]
+    people: dict[int, str]
 
     def of(self, by: str, item: Item) -> str:
         if by == "provider":
@@ -123,7 +133,16 @@ class Names:
             return f"{self.of('provider', slug)} {name}"
         if by == "key":
             return "No key" if item == NO_KEY else "Shared key"
-        return self.clients.get(item, "Deleted key") if by == "client" else str(item)
+        if by == "client":
+            return "Other people’s keys" if item == OTHERS["client"] else self.clients.get(item, "Former key")
+        if by == "member":
+            return self._person(item)
+        return RESULT_WORDS.get(item, "Unknown") if by == "result" else str(item)
+
+    def _person(self, item: Item) -> str:
+        if item == NOBODY:
+            return "Nobody’s"
+        return "Other people" if item == OTHERS["member"] else self.people.get(item, "Former member")
 
     def provider_of(self, by: str, item: Item) -> str:
         """The slug of the provider that an item belongs to, if it belongs to one."""
@@ -146,10 +165,10 @@ class Report:
 
 
 def report(organization: Organization, query: Query) -> Report:
-    """All that the usage page shows, in seven queries."""
-    names = names_of(organization)
+    """All that the usage page shows in sums, in eight queries."""
+    names = names_of(organization, query.only)
     asked = _rows(organization, query, query.period)
-    items, total = _by_item(asked, COLUMNS[query.by])
+    items, total = _by_item(asked)
     series = _series(items, MEASURE[query.measure])
     return Report(
         query=query,
@@ -166,24 +185,63 @@ def report(organization: Organization, query: Query) -> Report:
 
 def lines(organization: Organization, query: Query) -> Iterator[tuple[date, Item, Totals]]:
     """Totals of each bucket and item, read from the database as they are asked for."""
-    when, column = _bucket(query.period), COLUMNS[query.by]
-    rows = _summed(_rows(organization, query, query.period), when, column, "outcome").order_by(when, column)
-    for (bucket, item), group in groupby(rows.iterator(chunk_size=2000), key=itemgetter(0, 1)):
-        totals = Totals()
-        for _, _, outcome, *sums in group:
-            totals.count(outcome, sums)
+    for (bucket, item), totals in totaled(_rows(organization, query, query.period), _bucket(query.period), "item"):
         yield bucket, item, totals
 
 
-def names_of(organization: Organization) -> Names:
+def full_lines(organization: Organization, query: Query) -> Iterator[tuple[tuple[Any, ...], Totals]]:
+    """Totals of each day in full: day, provider, model, provider key, tier, client key and person. Read as they are asked for."""
+    personal = {f"shown_{by}": shown(query, by) for by in sorted(PERSONAL)}
+    rows = _rows(organization, query, query.period).annotate(**personal)
+    return totaled(rows, "day", "provider", "model", "provider_key_id", "tier", *personal)
+
+
+def totaled(rows: models.QuerySet[UsageRollup], *by: str) -> Iterator[tuple[tuple[Any, ...], Totals]]:
+    """Totals of each combination of `by`, in their order."""
+    width = len(by)
+    summed = _summed(rows, *by, "outcome").order_by(*by)
+    for key, group in groupby(summed.iterator(chunk_size=2000), key=itemgetter(slice(width))):
+        totals = Totals()
+        for row in group:
+            totals.count(row[width], row[width + 1 :])
+        yield key, totals
+
+
+def names_of(organization: Organization, only: int | None) -> Names:
+    """Three queries. With `only`, client keys and people are that person's and that person."""
     keys = ProviderKey.objects.filter(organization=organization).values_list("id", "provider", "name")
-    clients = ClientKey.objects.filter(organization=organization).values_list("id", "name")
-    return Names({key: (provider, name) for key, provider, name in keys}, dict(clients))
+    clients = ClientKey.objects.filter(organization=organization)
+    people = User.objects.filter(memberships__organization=organization)
+    if only is not None:
+        clients, people = clients.filter(Q(owner=only) | Q(owner=None, created_by=only)), people.filter(pk=only)
+    return Names(
+        {key: (provider, name) for key, provider, name in keys},
+        dict(clients.values_list("id", "name")),
+        {person.pk: str(person) for person in people},
+    )
+
+
+def chosen(query: Query) -> Q:
+    """What the filters ask of rollups and of events. Filters that say whose usage it is never reach beyond the viewer's own."""
+    condition = Q(**{COLUMNS[name]: value for name, value in query.filters.items() if name in COLUMNS})
+    if "result" in query.filters:
+        condition &= Q(outcome__in=RESULTS.get(str(query.filters["result"]), ()))
+    if query.only is not None and PERSONAL & query.filters.keys():
+        condition &= Q(member_id=query.only)
+    return condition
+
+
+def shown(query: Query, by: str) -> Expression | F:
+    """The column as the viewer may see it: what others used is one item, told by nothing."""
+    if query.only is None or by not in PERSONAL:
+        return F(COLUMNS[by])
+    others = Value(OTHERS[by], output_field=DailyRollup._meta.get_field(COLUMNS[by]))
+    return Case(When(member_id=query.only, then=F(COLUMNS[by])), default=others)
 
 
 def _rows(organization: Organization, query: Query, period: Period) -> models.QuerySet[UsageRollup]:
-    chosen = {COLUMNS[name]: value for name, value in query.filters.items()}
-    return _of_period(organization, period).filter(**chosen)
+    """Rollups that match, each with its `item` of the breakdown."""
+    return _of_period(organization, period).filter(chosen(query)).annotate(item=shown(query, query.by))
 
 
 def _of_period(organization: Organization, period: Period) -> models.QuerySet[UsageRollup]:
@@ -201,10 +259,10 @@ def _summed(rows: models.QuerySet[UsageRollup], *by: str) -> models.QuerySet[Usa
     return rows.values(*by).annotate(**sums).values_list(*by, *sums)
 
 
-def _by_item(rows: models.QuerySet[UsageRollup], column: str) -> tuple[dict[Item, Totals], Totals]:
+def _by_item(rows: models.QuerySet[UsageRollup]) -> tuple[dict[Item, Totals], Totals]:
     items: defaultdict[Item, Totals] = defaultdict(Totals)
     total = Totals()
-    for item, outcome, *sums in _summed(rows, column, "outcome"):
+    for item, outcome, *sums in _summed(rows, "item", "outcome"):
         items[item].count(outcome, sums)
         total.count(outcome, sums)
     return items, total
@@ -225,10 +283,10 @@ def _series(items: dict[Item, Totals], measure: Callable[[Totals], int]) -> list
 
 def _buckets(rows: models.QuerySet[UsageRollup], query: Query, series: list[Item]) -> list[tuple[date, list[int]]]:
     """The measure of each series in each bucket, empty ones too. The database adds up what is not named."""
-    when, column, measure = _bucket(query.period), COLUMNS[query.by], MEASURE[query.measure]
-    item = Case(When(**{f"{column}__in": [each for each in series if each != OTHER]}, then=F(column)), default=Value(None))
+    when, measure = _bucket(query.period), MEASURE[query.measure]
+    named = Case(When(item__in=[each for each in series if each != OTHER], then=F("item")), default=Value(None))
     cells: defaultdict[tuple[date, Item], Totals] = defaultdict(Totals)
-    for bucket, name, outcome, *sums in _summed(rows.annotate(item=item), when, "item", "outcome"):
+    for bucket, name, outcome, *sums in _summed(rows.annotate(named=named), when, "named", "outcome"):
         cells[bucket, OTHER if name is None else name].count(outcome, sums)
     return [(bucket, [measure(cells[bucket, name]) for name in series]) for bucket in query.period.buckets()]
 

@@ -2,21 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 
 from keys.providers import Provider
 from usage import figures
 from usage.figures import counted, dollars, percent, seconds, short, whole
 from usage.links import BY, MEASURES, tile_of
 from usage.periods import Period
-from usage.reports import MEASURE, OTHER, Item, Report, Totals
+from usage.reports import MEASURE, OTHER, OTHERS, Item, Report, Totals
 
 ROWS_SHOWN = 100
+REQUESTS = "#requests"  # where single requests are listed
 
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """One of the five numbers. `tone` is up or dn where the change is good or bad; `unpriced`: an own price would help."""
+    """One of the five numbers. `tone` is up or dn where the change is good or bad; `unpriced`: an own price would help.
+
+    url: to what is behind the number, from the usage page.
+    """
 
     name: str
     value: str
@@ -24,11 +28,12 @@ class Stat:
     words: str
     tone: str = ""
     unpriced: bool = False
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the breakdown."""
+    """One line of the breakdown. `notes` say what its cost leaves open; the links lead to what is behind each number."""
 
     name: str
     requests: str
@@ -38,12 +43,28 @@ class Row:
     rescued: str
     latency: str
     cost: str
+    notes: str = ""
     url: str = ""
+    requests_url: str = ""
+    tokens_url: str = ""
+    errors_url: str = ""
+    cost_url: str = ""
     tile: Provider | None = None
     share: float = 0.0
     share_text: str = ""
     series: int = 7
     worse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A number or a label in the chart's table, and the link to what is behind it, if there is one."""
+
+    text: str
+    url: str = ""
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +77,7 @@ class Chart:
     y: list[str]
     x: list[str]
     legend: list[tuple[int, str]]
-    table: list[tuple[str, list[str], str]]
+    table: list[tuple[Cell, list[Cell], Cell]]
     bucket: str
 
     @property
@@ -85,16 +106,15 @@ def subtitle(report: Report, now: datetime) -> str:
 
 
 def stats(report: Report) -> list[Stat]:
-    now, before = report.total, report.before
-    span = _span(report.query.period)
+    now, before, link = report.total, report.before, report.query.link
+    requests = _change("Requests", whole(now.requests), now.requests, before.requests, _span(report.query.period))
+    latency = f"{seconds(now.p95)} at the 95th percentile" if now.p95 else "No answers"
     return [
-        _change("Requests", whole(now.requests), now.requests, before.requests, span),
-        Stat("Tokens", short(now.tokens), "", _token_words(now)),
-        Stat("Estimated cost", _cost(now), "", _cost_words(now), unpriced=bool(now.unpriced)),
-        _errors(now, before),
-        Stat(
-            "Median latency", seconds(now.median), "", f"{seconds(now.p95)} at the 95th percentile" if now.p95 else "No answers"
-        ),
+        replace(requests, url=REQUESTS),
+        Stat("Tokens", short(now.tokens), "", _token_words(now), url=link(m="tokens", sort="")),
+        Stat("Estimated cost", _cost(now), "", _cost_words(now), unpriced=bool(now.unpriced), url=link(m="cost", sort="")),
+        replace(_errors(now, before), url=link(result="failed") + REQUESTS if now.errors else ""),
+        Stat("Median latency", seconds(now.median), "", latency, url=link(sort="latency")),
     ]
 
 
@@ -136,9 +156,10 @@ def _cost_words(totals: Totals) -> str:
     return f"No price known for {counted(totals.unpriced, 'request')}. Your invoices decide."
 
 
-def _latency(totals: Totals) -> Stat:
-    words = "No answers" if totals.p95 is None else f"{seconds(totals.p95)} at the 95th percentile"
-    return Stat("Median latency", seconds(totals.median), "", words)
+def _notes(totals: Totals) -> str:
+    """What the cost leaves open, in a few words."""
+    unpriced = f"{whole(totals.unpriced)} without price" if totals.unpriced else ""
+    return ", ".join(note for note in (unpriced, f"{whole(totals.estimated)} estimated" if totals.estimated else "") if note)
 
 
 def _errors(now: Totals, before: Totals) -> Stat:
@@ -156,6 +177,7 @@ def chart(report: Report) -> Chart:
     write: Callable[[int], str] = dollars if query.measure == "cost" else whole
     top, *rest = figures.scale(max((sum(values) for _, values in report.buckets), default=0))
     labels = [figures.axis(bucket, zone) for bucket, _ in report.buckets]
+    linked = _linked(report)
     per = "hour" if query.period.hourly else "day"
     return Chart(
         title=f"{MEASURES[query.measure]} per {per} by {BY[query.by].lower()}",
@@ -164,12 +186,35 @@ def chart(report: Report) -> Chart:
         y=[dollars(mark) if query.measure == "cost" else short(mark) for mark in (top, *rest)],
         x=_spread(labels),
         legend=[(number, _series_name(report, item)) for number, item in enumerate(report.series, 1)],
-        table=[
-            (figures.row(bucket, zone), [write(value) for value in values], write(sum(values)))
-            for bucket, values in report.buckets
-        ],
+        table=[_table_row(report, linked, write, bucket, values) for bucket, values in report.buckets],
         bucket=per.capitalize(),
     )
+
+
+def _table_row(
+    report: Report, linked: Callable[[date, Item], str], write: Callable[[int], str], bucket: date, values: list[int]
+) -> tuple[Cell, list[Cell], Cell]:
+    cells = [Cell(write(value), linked(bucket, item) if value else "") for item, value in zip(report.series, values, strict=True)]
+    day = linked(bucket, OTHER)
+    return Cell(figures.row(bucket, report.query.period.zone), day), cells, Cell(write(sum(values)), day if any(values) else "")
+
+
+def _linked(report: Report) -> Callable[[date, Item], str]:
+    """Makes the link to one item on one day; with OTHER, to that day. Hours and what has no filter lead nowhere."""
+    query = report.query
+
+    def linked(bucket: date, item: Item) -> str:
+        if isinstance(bucket, datetime) or not (item == OTHER or _has_filter(query.by, item)):
+            return ""
+        day = bucket.isoformat()
+        return query.link(range="", **{"from": day, "to": day}, **({} if item == OTHER else {query.by: str(item)}))
+
+    return linked
+
+
+def _has_filter(by: str, item: Item) -> bool:
+    """A provider without a name is none, and what the viewer may not tell apart cannot be asked for."""
+    return item not in ("", OTHER, OTHERS.get(by))
 
 
 def _spread(labels: list[str]) -> list[str]:
@@ -198,15 +243,27 @@ def rows(report: Report) -> list[Row]:
 
 
 def foot(report: Report) -> Row:
-    return _row(f"All {BY[report.query.by].lower()}s", report.total)
+    return _row("Everybody" if report.query.by == "member" else f"All {BY[report.query.by].lower()}s", report.total)
 
 
 def _item_row(report: Report, item: Item, totals: Totals) -> Row:
     by = report.query.by
     series = report.series.index(item) + 1 if item in report.series else 7
     row = _row(report.names.of(by, item), totals, share=_share(report, totals), series=series)
-    url = report.query.link(**{by: str(item)}) if item else ""
-    return replace(row, url=url, tile=tile_of(report, by, item), worse=_is_worse(totals, report.total))
+    row = replace(row, tile=tile_of(report, by, item), worse=_is_worse(totals, report.total))
+    return _with_links(row, report, item, totals) if _has_filter(by, item) else row
+
+
+def _with_links(row: Row, report: Report, item: Item, totals: Totals) -> Row:
+    link, chosen = report.query.link, {report.query.by: str(item)}
+    return replace(
+        row,
+        url=link(**chosen),
+        requests_url=link(**chosen) + REQUESTS if totals.requests else "",
+        tokens_url=link(**chosen, m="tokens", sort="") if totals.tokens else "",
+        errors_url=link(**chosen, result="failed") + REQUESTS if totals.errors else "",
+        cost_url=link(**chosen, m="cost", sort="") if totals.cost_microusd else "",
+    )
 
 
 def _row(name: str, totals: Totals, *, share: float = 0.0, series: int = 7) -> Row:
@@ -219,6 +276,7 @@ def _row(name: str, totals: Totals, *, share: float = 0.0, series: int = 7) -> R
         rescued=f"{whole(totals.absorbed)} rescued" if totals.absorbed else "",
         latency=seconds(totals.median),
         cost=_cost(totals),
+        notes=_notes(totals),
         share=share * 100,
         share_text=percent(share),
         series=series,

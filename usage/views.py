@@ -19,10 +19,12 @@ from keys.pages import listing
 from keys.providers import PROVIDERS
 from orgs.access import org_view
 from orgs.models import Membership, Organization
-from usage import figures, links, overviews, queries, screens
+from usage import figures, links, overviews, privacy, queries, screens
 from usage.exports import csv_lines
+from usage.focus import focus_lines
 from usage.periods import zone
 from usage.queries import Query
+from usage.recent import Recent, recent
 from usage.reports import Report, report
 
 COMMON = ("anthropic", "openai", "azure", "bedrock", "vertex", "groq")
@@ -36,15 +38,28 @@ def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
     now = timezone.now()
     query = _query(request, organization, now)
     template = "usage/usage.html#report" if request.htmx and not request.htmx.history_restore_request else "usage/usage.html"
-    return render(request, template, {"page": "usage", **_screen(report(organization, query), now)})
+    shown = report(organization, query)
+    return render(request, template, {"page": "usage", **_screen(shown, recent(organization, query, shown.names), now)})
 
 
 @require_safe
 @org_view("usage.view_usageevent")
 def usage_csv(request: HttpRequest, organization: Organization) -> HttpResponseBase:
     query = _query(request, organization, timezone.now())
-    parts = ("".join(lines) for lines in batched(csv_lines(organization, query), LINES_AT_ONCE))
-    name = f"{organization.slug}-usage-{query.period.first:%Y-%m-%d}-to-{query.period.last:%Y-%m-%d}.csv"
+    return _streamed(request, csv_lines(organization, query), f"{organization.slug}-usage", query)
+
+
+@require_safe
+@org_view("usage.view_usageevent")
+def usage_focus(request: HttpRequest, organization: Organization) -> HttpResponseBase:
+    """Always by days, as hours are not kept in full: 24 hours are the two days that they touch."""
+    query = _query(request, organization, timezone.now(), by="client")
+    return _streamed(request, focus_lines(organization, query), f"{organization.slug}-costs", query)
+
+
+def _streamed(request: HttpRequest, lines: Iterator[str], name: str, query: Query) -> HttpResponseBase:
+    parts = ("".join(some) for some in batched(lines, LINES_AT_ONCE))
+    name = f"{name}-{query.period.first:%Y-%m-%d}-to-{query.period.last:%Y-%m-%d}.csv"
     return StreamingHttpResponse(
         _awaited(parts) if isinstance(request, ASGIRequest) else parts,
         content_type="text/csv; charset=utf-8",
@@ -93,11 +108,13 @@ def _may(request: HttpRequest, organization: Organization, permission: str) -> b
     return request.user.has_perm(permission, organization)
 
 
-def _query(request: HttpRequest, organization: Organization, now: datetime) -> Query:
-    return queries.read(request.GET.dict(), zone(organization.timezone), now)
+def _query(request: HttpRequest, organization: Organization, now: datetime, **instead: str) -> Query:
+    """What the URL asks for, but for what is said `instead`."""
+    only = privacy.only_of(request.user, organization)
+    return queries.read(request.GET.dict() | instead, zone(organization.timezone), now, only=only)
 
 
-def _screen(shown: Report, now: datetime) -> dict[str, Any]:
+def _screen(shown: Report, recents: Recent, now: datetime) -> dict[str, Any]:
     query = shown.query
     return {
         "query": query,
@@ -106,7 +123,7 @@ def _screen(shown: Report, now: datetime) -> dict[str, Any]:
         "ranges": links.ranges(query),
         "first": f"{query.period.first:%Y-%m-%d}",
         "last": f"{query.period.last:%Y-%m-%d}",
-        "kept": [(name, value) for name, value in query.params.items() if name not in ("range", "from", "to")],
+        "kept": [(name, value) for name, value in query.params.items() if name not in ("range", "from", "to", "before")],
         "filters": links.filters(shown),
         "stats": screens.stats(shown),
         "chart": screens.chart(shown),
@@ -117,8 +134,10 @@ def _screen(shown: Report, now: datetime) -> dict[str, Any]:
         "caption": f"Usage by {links.BY[query.by].lower()}, sorted by {links.COLUMNS[query.sort].lower()}",
         "rows": screens.rows(shown),
         "foot": screens.foot(shown),
+        "recent": recents,
+        "alone": query.only is not None,
         "empty": screens.empty(shown, now),
-        "clear": query.link(**dict.fromkeys(queries.COLUMNS, "")),
+        "clear": query.link(**dict.fromkeys(queries.FILTERS, "")),
     }
 
 

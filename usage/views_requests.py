@@ -8,8 +8,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from orgs.access import org_view
-from orgs.models import OWNER, Membership, Organization
-from usage import requests
+from orgs.models import Organization
+from usage import privacy, requests
 from usage.models import UsageEvent
 from usage.periods import zone
 
@@ -34,23 +34,17 @@ def find(request: HttpRequest, organization: Organization) -> HttpResponse:
     request_id = read(asked)
     if request_id and visible(request, organization, request_id):
         return redirect("request_page", organization.slug, request_id)
-    context = {"asked": asked, "readable": request_id is not None, "sees_all": sees_all(request)}
+    context = {
+        "asked": asked,
+        "readable": request_id is not None,
+        "sees_all": privacy.only_of(request.user, organization) is None,
+    }
     return render(request, "usage/find_request.html", {"page": "usage", **context})
 
 
 def visible(request: HttpRequest, organization: Organization, request_id: UUID) -> list[UsageEvent]:
-    """Owners see every request, members those of their own client keys."""
-    member_id = None if sees_all(request) else membership_of(request).user_id
-    return requests.find(organization, request_id, member_id=member_id)
-
-
-def sees_all(request: HttpRequest) -> bool:
-    return membership_of(request).role.name == OWNER
-
-
-def membership_of(request: HttpRequest) -> Membership:
-    membership: Membership = request.membership  # type: ignore[attr-defined]
-    return membership
+    """Those who may not tell everybody's usage apart see the requests of their own client keys."""
+    return requests.find(organization, request_id, member_id=privacy.only_of(request.user, organization))
 
 
 def read(text: str) -> UUID | None:
