@@ -76,7 +76,7 @@ end
 local function used_of(kind, key, start)
     if kind == 'rate' then return taken_lately(key) end
     if kind == 'held' then return held(key) end
-    return tonumber(redis.call('GET', key) or start)
+    return math.max(tonumber(redis.call('GET', key) or 0), tonumber(start))
 end
 
 local function change(kind, key, amount, at, lasts)

@@ -33,8 +33,8 @@ class Kind(StrEnum):
 class Claim(NamedTuple):
     """`amount` of the counter `key`, of which at most `most` may be taken; None: it is counted and never refused.
 
-    Only of SPENT: `start` is what the counter begins with where nobody has counted yet, as after a restart (read it from the
-    books; it is ignored while the counter exists), and `lasts` for how many seconds it is kept after it was last touched.
+    Only of SPENT: `start` is what the books say, which the counter is never below: it begins with that after a restart, and
+    catches up with it where something was counted elsewhere. `lasts`: for how many seconds it is kept after it was last touched.
     What a key stands for must stay the same for as long as its counter may live: a budget's key names its period's beginning,
     and does not name its amount, so that an edit of the amount resets nothing.
     """
@@ -184,7 +184,7 @@ class Memory:
             case Kind.HELD:
                 return self._held.get(claim.key, 0)
         spent = self._spent.get(claim.key)
-        return spent.total if spent and spent.until > now else claim.start
+        return max(spent.total, claim.start) if spent and spent.until > now else claim.start
 
     def _wait(self, claim: Claim, used: int, now: float) -> float:
         if claim.most is None or used + claim.amount <= claim.most:

@@ -174,6 +174,14 @@ async def test_what_was_spent_begins_with_the_books_and_only_once(counters: Coun
     assert await counters.look([claim._replace(key="unknown")]) == (85,)
 
 
+async def test_what_was_spent_is_never_below_the_books(counters: Counters, key: str) -> None:
+    claim = Claim(key, Kind.SPENT, 10, 100, start=0, lasts=60)
+    assert (await counters.take([claim])).used == (10,)
+    assert await counters.look([claim._replace(start=50)]) == (50,)
+    assert (await counters.take([claim._replace(start=50)])).used == (60,)
+    assert (await counters.take([claim._replace(start=30)])).used == (70,)
+
+
 async def test_a_change_of_what_nobody_counts_does_nothing(counters: Counters, key: str) -> None:
     counters.add([Change(key, Kind.SPENT, 8, lasts=60)])
     assert (await counters.take([Claim(key, Kind.SPENT, 1, 100, start=5, lasts=60)])).used == (6,)
