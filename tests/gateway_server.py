@@ -74,7 +74,7 @@ class RunningGateway:
                 **self._options,
             )
             config = uvicorn.Config(gateway, lifespan="off", log_level="warning", timeout_graceful_shutdown=5)
-            self.budget = gateway.proxy.ledger.budget
+            self.admission, self.budget = gateway.proxy.admission, gateway.proxy.ledger.budget
             self._server = uvicorn.Server(config)
             self._ready.set()
             await self._server.serve(sockets=[self._socket])
