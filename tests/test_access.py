@@ -123,6 +123,7 @@ TABLE = {
     "request_page": ("302 404 404 200 404", NO_GET),  # members see those of their own client keys
     "usage": (MEMBERS, NO_GET),
     "usage_csv": (MEMBERS, NO_GET),
+    "usage_focus": (MEMBERS, NO_GET),
     "model_prices": (OWNERS, "302 404 403 422 404"),
     "model_price_remove": (NO_GET, "302 404 403 302 404"),
 }
