@@ -24,6 +24,7 @@ DOLLAR = 1_000_000
 PAGE = "/o/acme/limits/"
 WHOLE = f"{PAGE}organization/"
 NEW = {"do": "new", "new-period": "month", "new-amount": "400", "new-hard": "hard", "new-unpriced": "nothing"}
+SENTENCE = re.compile(r"Nearly spent.*? is refused\.|Stopped .*?\.|Spent\. .*?\.|At this rate .*?\.\d\d\.")
 type SignIn = Callable[[User], Client]
 
 
@@ -154,9 +155,9 @@ def test_the_page_tells_what_is_spent_of_each_budget(alices: Client, acme: Organ
     spend(acme, 188.15, key=keys.provider.pk)
     spend(acme, 2, client=keys.client.pk)
     page = text_of(alices, PAGE)
-    assert "Acme All its requests together No budget 6,000 requests a minute, 100,000 tokens a minute" in page
-    assert "$188.15 of $400 Resets 1 Dec" in page
-    assert "$2.00 of $1 Resets 24 Nov Stopped at its limit until 24 Nov." in page
+    assert "Acme All its requests together No budget 6,000 requests a minute 100,000 tokens a minute" in page
+    assert "$188.15 of $400 this month Resets 1 Dec" in page
+    assert "$2.00 of $1 today Resets 24 Nov Stopped at its limit until 24 Nov." in page
     assert "2 without limits Set limits of Alice Set limits of Bob" in page
     assert "47 percent of the monthly cap used" in alices.get(PAGE).text
 
@@ -164,12 +165,14 @@ def test_the_page_tells_what_is_spent_of_each_budget(alices: Client, acme: Organ
 @pytest.mark.parametrize(
     ("dollars", "changes", "words"),
     [
-        (8.99, {}, ""),
+        (7.49, {}, ""),
+        (7.51, {}, "At this rate it comes to $10.01."),
+        (7.51, {"period": Period.LIFETIME}, ""),
         (9.5, {}, "Nearly spent: a request that could cost more than the $0.50 left is refused."),
-        (9.5, {"hard": False}, ""),
+        (9.5, {"hard": False}, "At this rate it comes to $12.67."),
         (10, {}, "Stopped at its limit until 1 Dec."),
         (10, {"hard": False}, "Spent. Requests are served all the same."),
-        (10, {"period": Period.LIFETIME}, "Stopped at its limit for good."),
+        (10, {"period": Period.LIFETIME}, "Stopped at its limit until that is raised."),
         (10, {"period": Period.WEEK}, "Stopped at its limit until 30 Nov."),
     ],
 )
@@ -178,7 +181,7 @@ def test_it_says_what_that_means_for_requests(
 ) -> None:
     budget(acme, 10, **changes)
     spend(acme, dollars)
-    sentences = re.findall(r"Nearly spent.*? is refused\.|Stopped .*?\.|Spent\. .*?\.", text_of(alices, PAGE))
+    sentences = SENTENCE.findall(text_of(alices, PAGE))
     assert sentences == ([words] if words else [])
 
 
@@ -314,7 +317,7 @@ def test_limits_are_set_and_taken_away_by_emptying_them(alices: Client, acme: Or
     assert (found.scope, found.target_id) == ("client_key", str(keys.client.pk))
     assert (found.requests_per_minute, found.tokens_per_minute, found.concurrent) == (600, None, 8)
     assert 'value="600"' in alices.get(url).text
-    assert "600 requests a minute, 8 at once" in text_of(alices, PAGE)
+    assert "600 requests a minute 8 at once" in text_of(alices, PAGE)
     assert alices.post(url, {"do": "limit", "requests_per_minute": "0"}).status_code == 422
     assert Limit.objects.get().requests_per_minute == 600
     alices.post(url, {"do": "limit"})
@@ -391,3 +394,19 @@ def test_the_page_of_a_client_key_shows_its_limits_and_that_it_is_stopped(alices
     assert "Stopped at its limit until 1 Dec." in shown
     assert "Monthly cap $5.00 of $5 Resets 1 Dec" in shown
     assert "Rate limit 600 requests a minute" in shown
+
+
+def test_the_overview_shows_the_client_keys_nearest_their_limits(
+    alices: Client, bobs: Client, acme: Organization, bob: User
+) -> None:
+    assert "Client key limits" not in text_of(alices, "/o/acme/")
+    for number in range(6):
+        client = make_keys(acme, f"App {number}").client
+        budget(acme, 10, scope="client_key", target_id=str(client.pk))
+        budget(acme, 100, scope="client_key", target_id=str(client.pk), period=Period.DAY)
+        spend(acme, 2 * number, client=client.pk)
+    client.owner = bob  # of the last one
+    client.save()
+    shown = re.findall(r"App \d \$[\d.]+ of \$\d+ this month", text_of(alices, "/o/acme/"))
+    assert shown == [f"App {number} ${2 * number}.00 of $10 this month" for number in (5, 4, 3, 2)]
+    assert re.findall(r"App \d \$", text_of(bobs, "/o/acme/")) == ["App 5 $"]

@@ -4,15 +4,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from operator import attrgetter
 
 from django.db.models import Q
 
 from orgs.models import Organization
-from usage import budgets
+from usage import budgets, targets
 from usage.figures import dollars, exact_dollars, whole
 from usage.models import Budget, Limit, Period, Scope
 from usage.periods import zone
+from usage.targets import Target
 
+PER = {Period.DAY: "today", Period.WEEK: "this week", Period.MONTH: "this month", Period.LIFETIME: "in all"}
 CAP = {Period.DAY: "Daily", Period.WEEK: "Weekly", Period.MONTH: "Monthly", Period.LIFETIME: "Lifetime"}
 NEARLY = 90  # percent; from here on the dearest requests may not fit any more
 ORDER = list(Period)
@@ -23,12 +26,16 @@ type Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """A budget, and what is spent of it. `resets`: the local date on which counting starts anew, `this_year` where it is now."""
+    """A budget, and what is spent of it. `resets`: the local date on which counting starts anew, `this_year` where it is now.
+
+    `forecast`: what the whole period comes to at the rate so far; None where that cannot be told.
+    """
 
     budget: Budget
     spent: int
     resets: date | None
     this_year: int
+    forecast: int | None
 
     @property
     def name(self) -> str:
@@ -48,6 +55,10 @@ class Meter:
         return f"{dollars(self.spent)} of {self.amount}"
 
     @property
+    def per(self) -> str:
+        return PER[Period(self.budget.period)]
+
+    @property
     def label(self) -> str:
         return f"{int(self.percent)} percent of the {self.name.lower()} used"
 
@@ -63,13 +74,15 @@ class Meter:
     def state(self) -> str:
         """What it means for requests now; nothing while there is enough left."""
         if self.stopped:
-            return f"Stopped at its limit until {self._on}." if self.resets else "Stopped at its limit for good."
+            return f"Stopped at its limit until {self._on}." if self.resets else "Stopped at its limit until that is raised."
         if self.percent >= 100:
             return "Spent. Requests are served all the same."
         if self.budget.hard and self.percent >= NEARLY:
             left = dollars(self.budget.amount_microusd - self.spent)
             then = "passes it over" if self.budget.scope == Scope.PROVIDER_KEY else "is refused"
             return f"Nearly spent: a request that could cost more than the {left} left {then}."
+        if self.forecast and self.forecast > self.budget.amount_microusd:
+            return f"At this rate it comes to {dollars(self.forecast)}."
         return ""
 
     @property
@@ -107,6 +120,8 @@ class Ceiling:
 
 
 NOTHING = Ceiling()
+NEAREST = 4  # shown on the overview
+FULL = attrgetter("percent")
 
 
 def of(organization: Organization, now: datetime, which: Q | None = None) -> Mapping[Key, Ceiling]:
@@ -128,10 +143,20 @@ def of_scope(organization: Organization, scope: str, now: datetime) -> Mapping[s
     return {target_id: ceiling for (_, target_id), ceiling in of(organization, now, Q(scope=scope)).items()}
 
 
+def nearest(organization: Organization, only: int | None, now: datetime) -> list[tuple[Target, Meter]]:
+    """The client keys that have spent most of a budget, each with that one; with `only` a person, that person's."""
+    found = of_scope(organization, Scope.CLIENT_KEY, now)
+    if not any(ceiling.meters for ceiling in found.values()):
+        return []
+    clients = targets.of_scope(organization, Scope.CLIENT_KEY, only)
+    fullest = [(each, max(found[each.id].meters, key=FULL, default=None)) for each in clients if each.id in found]
+    return sorted(((each, meter) for each, meter in fullest if meter), key=lambda pair: -FULL(pair[1]))[:NEAREST]
+
+
 def _metered(organization: Organization, rows: Iterable[Budget], now: datetime) -> Iterable[Meter]:
     local = zone(organization.timezone)
     ordered = sorted(rows, key=lambda row: ORDER.index(Period(row.period)))
     spent = budgets.spent(organization.pk, ordered, now, local)
     for row in ordered:
-        resets = budgets.window(row.period, now, local).after
-        yield Meter(row, spent[row.pk].counted(row), resets, now.astimezone(local).year)
+        within, counted = budgets.window(row.period, now, local), spent[row.pk].counted(row)
+        yield Meter(row, counted, within.after, now.astimezone(local).year, budgets.forecast(counted, within, now))

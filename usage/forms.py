@@ -142,7 +142,7 @@ class BudgetForm(forms.Form):
         most=MOST_ASSUMED,
         example="0.02",
         required=False,
-        help_text="Dollars for each such request.",
+        help_text="Dollars for each such request. Needed where it counts an assumed price.",
     )
 
     def __init__(

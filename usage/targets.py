@@ -56,8 +56,12 @@ def _which(scope: Scope, id: str) -> Q:
 
 def everything(organization: Organization, only: int | None) -> dict[Scope, list[Target]]:
     """All that can have limits, in three queries; no other person and no other person's client key where there is `only` one."""
+    return {scope: of_scope(organization, scope, only) for scope in Scope}
+
+
+def of_scope(organization: Organization, scope: Scope, only: int | None) -> list[Target]:
     own = {Scope.MEMBER: Q(user=only), Scope.CLIENT_KEY: Q(owner=only) | Q(owner=None, created_by=only)} if only else {}
-    return {scope: list(_read(organization, scope, own.get(scope, EVERYBODY))) for scope in Scope}
+    return list(_read(organization, scope, own.get(scope, EVERYBODY)))
 
 
 def _read(organization: Organization, scope: Scope, which: Q) -> Iterator[Target]:

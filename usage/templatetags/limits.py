@@ -6,9 +6,11 @@ from uuid import UUID
 from django import template
 from django.utils import timezone
 
-from orgs.models import Organization
+from orgs.models import Organization, User
 from usage import ceilings
-from usage.ceilings import NOTHING, Ceiling
+from usage.ceilings import NOTHING, Ceiling, Meter
+from usage.privacy import only_of
+from usage.targets import Target
 
 register = template.Library()
 
@@ -23,6 +25,12 @@ def limits_of(organization: Organization, scope: str, target_id: UUID | int | st
 def limits_of_all(organization: Organization, scope: str) -> Mapping[str, Ceiling]:
     """Of all client keys, say, for the filter `limits_in`; in as many queries as of one."""
     return ceilings.of_scope(organization, scope, timezone.now())
+
+
+@register.simple_tag
+def nearest_limits(organization: Organization, user: User) -> list[tuple[Target, Meter]]:
+    """Those client keys of which the person may know. Two queries, and two more where there are budgets."""
+    return ceilings.nearest(organization, only_of(user, organization), timezone.now())
 
 
 @register.filter
