@@ -73,7 +73,9 @@ class RunningGateway:
                 journal_folder=self.folder,
                 **self._options,
             )
-            config = uvicorn.Config(gateway, lifespan="off", log_level="warning", timeout_graceful_shutdown=5)
+            config = uvicorn.Config(
+                gateway, lifespan="off", log_level="warning", proxy_headers=False, timeout_graceful_shutdown=5
+            )
             self.admission, self.budget = gateway.proxy.admission, gateway.proxy.ledger.budget
             self._server = uvicorn.Server(config)
             self._ready.set()

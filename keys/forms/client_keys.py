@@ -119,7 +119,7 @@ class ClientKeyForm(forms.Form):
         return datetime.combine(day + DAY, time(), self.zone) if day else None
 
     @property
-    def owner(self) -> User | None:
+    def chosen_owner(self) -> User | None:
         chosen: Membership | None = self.cleaned_data.get("owner")
         return chosen.user if chosen else None
 

@@ -13,9 +13,9 @@ from keys.health import State
 from keys.models import ClientKey
 from keys.providers import PROVIDERS, Shape
 from keys.providers.errors import ErrorClass
-from keys.restrictions import ANYTHING
+from keys.restrictions import ANYTHING, matches
 from keys.routes import Routes, asking
-from keys.routing import NOBODY, Asking, ProviderPolicy, RouteKey, judge, plan_native
+from keys.routing import NOBODY, Asking, ProviderPolicy, RouteKey, judge, names_of, plan_native
 from orgs.models import Organization
 
 ANY = "any"  # stands for a model of a provider that the request names
@@ -92,7 +92,8 @@ def loss(before: Routes, after: Routes, gone: Sequence[RouteKey], callers: Calle
     providers: set[str] = set()
     losers: set[str] = set()
     kinds = alike(callers or {"": NOBODY}, keys)
-    for asked in (*about_models(gone, keys), *about_providers(gone)):
+    lists = {caller.models for caller, _ in kinds if caller.models is not None}
+    for asked in (*about_models(gone, keys, sorted(lists)), *about_providers(gone)):
         for caller, names in kinds:
             if serves(before, asked, caller, now) and not serves(after, asked, caller, now):
                 models.update(asked.models)
@@ -119,13 +120,18 @@ def serves(routes: Routes, asked: Question, caller: Asking, now: float) -> bool:
     return bool(found.candidates)
 
 
-def about_models(gone: Iterable[RouteKey], keys: Sequence[RouteKey]) -> Iterator[Question]:
-    """One question for all models that the very same keys serve: there are hundreds of models, and of client keys too."""
-    same: defaultdict[tuple[str, frozenset[UUID]], list[str]] = defaultdict(list)
+def about_models(gone: Iterable[RouteKey], keys: Sequence[RouteKey], lists: Sequence[tuple[str, ...]]) -> Iterator[Question]:
+    """One question for all models that the very same keys serve to the same callers: there are hundreds of models.
+
+    lists: the patterns of client keys that are for some models only.
+    """
+    same: defaultdict[tuple[str, Hashable, Hashable], list[str]] = defaultdict(list)
     for provider, model in sorted(set(known(gone))):
         asked = model, operation_of(provider)
-        same[provider, frozenset(key.id for key in keys if isinstance(judge(key, asked), Match))].append(model)
-    for (provider, _), models in same.items():
+        found = [(key, match) for key in keys if isinstance(match := judge(key, asked), Match)]
+        allowed = tuple(frozenset(key.id for key, match in found if matches(each, names_of(key, match))) for each in lists)
+        same[provider, frozenset(key.id for key, _ in found), allowed].append(model)
+    for (provider, _, _), models in same.items():
         yield Question(provider, models[0], operation_of(provider), tuple(models))
 
 

@@ -1,9 +1,10 @@
-"""A plan in words for people: what is tried, when, what is skipped and why, what comes last, and who decided what. Pure."""
+"""A plan in words for people: what is tried, when, what is skipped and why, what comes last, and who decided what."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from keys.models import ClientKey
 from keys.preferences import ALL_MOVES, FIELDS, IN_REQUESTS, Move, Preferences, Settled, Source
 from keys.providers import PROVIDERS, Provider
 from keys.routes import Routes
@@ -30,6 +31,7 @@ NOTHING_DECIDED = ProviderPolicy()
 NOT_ASKED_FOR = frozenset({Why.MODEL, Why.OFF, Why.UNTESTED})  # such keys are not part of the story
 ORGANIZATION_PAUSED = "The organization is paused"
 CLIENT_KEY_PAUSED = "The client key is paused"
+CLIENT_KEY_EXPIRED = "The client key has expired"
 TAGS = {FALLBACK: "Fallback", PLATFORM: "Shared"}
 FAILS = {Move.REFUSED: "refuses the key", Move.LIMITED: "limits it", Move.TROUBLE: "fails or times out"}
 MOVES = {Move.LIMITED: "rate limit", Move.TROUBLE: "server error or timeout", Move.REFUSED: "refused credential"}
@@ -79,6 +81,13 @@ class Explanation:
     end: str
     end_note: str
     settings: tuple[Setting, ...]
+
+
+def stopped_by(key: ClientKey | None) -> str:
+    """Why requests with a client key are refused before any plan is made. Where it may be used from, nobody asks here."""
+    if key is None or not (key.is_expired or key.paused_at):
+        return ""
+    return CLIENT_KEY_EXPIRED if key.is_expired else CLIENT_KEY_PAUSED
 
 
 def explain(routes: Routes, plan: Plan, asking: Asking, *, stopped: str = "") -> Explanation:

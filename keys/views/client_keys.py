@@ -96,7 +96,7 @@ def owner_of(request: HttpRequest, organization: Organization) -> User | None:
 
 @sensitive_variables()
 def issued(request: HttpRequest, organization: Organization, form: ClientKeyForm) -> HttpResponse:
-    said = {"name": form.cleaned_data["name"], "owner": form.owner, "terms": form.terms}
+    said = {"name": form.cleaned_data["name"], "owner": form.chosen_owner, "terms": form.terms}
     key, text = issue_client_key(organization=organization, by=Actor.of(request), **said)
     return shown_once(request, key, text)
 

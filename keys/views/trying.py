@@ -14,7 +14,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from keys import catalog, routes
 from keys.models import ClientKey
-from keys.pages.explaining import CLIENT_KEY_PAUSED, Explanation, explain
+from keys.pages.explaining import Explanation, explain, stopped_by
 from keys.providers import PROVIDERS
 from keys.providers.paths import OPERATIONS
 from keys.routes import Routes
@@ -98,7 +98,7 @@ def you(request: HttpRequest) -> Caller:
 
 
 def of_client_key(key: ClientKey) -> Caller:
-    return Caller(f"client:{key.pk}", key.name, routes.asking(key), CLIENT_KEY_PAUSED if key.paused_at else "")
+    return Caller(f"client:{key.pk}", key.name, routes.asking(key), stopped_by(key))
 
 
 def of_member(user: User) -> Caller:

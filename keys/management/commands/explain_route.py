@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from keys import preferences, routes
 from keys.models import ClientKey
-from keys.pages.explaining import CLIENT_KEY_PAUSED, Explanation, Step, explain
+from keys.pages.explaining import Explanation, Step, explain, stopped_by
 from keys.preferences import IN_REQUESTS, PreferenceError, Preferences
 from keys.providers.paths import OPERATIONS
 from keys.routing import Asking, Plan, Why
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--org", required=True, metavar="SLUG")
         parser.add_argument("--model", required=True, help="As a request names it, for example openai/gpt-4o.")
         parser.add_argument("--client-key", metavar="NAME", help="Which client key the request would come with.")
-        parser.add_argument("--member", metavar="EMAIL", help="Whose client key it would be. Otherwise whoever created it.")
+        parser.add_argument("--member", metavar="EMAIL", help="Whose client key it would be. Otherwise its owner.")
         parser.add_argument("--operation", choices=OPERATIONS, default="chat")
         parser.add_argument("--request", metavar="JSON", help='The request\'s `provider` object, such as {"order": ["openai"]}.')
         parser.add_argument("--json", action="store_true", help="Everything, for programs.")
@@ -40,7 +40,7 @@ class Command(BaseCommand):
         asking = replace(who, of_request=wishes(options["request"]))
         found = routes.of(organization)
         plan = found.plan(model, now=time.time(), operation=operation, asking=asking)
-        told = explain(found, plan, asking, stopped=CLIENT_KEY_PAUSED if key and key.paused_at else "")
+        told = explain(found, plan, asking, stopped=stopped_by(key))
         self.stdout.write(as_json(model, operation, plan, told, asking) if options["json"] else "\n".join(in_words(told)))
 
 
