@@ -68,7 +68,7 @@ class Books:
         self._clock = clock
         self.now = now
         self._known: dict[str, Known] = {}
-        self._reading: dict[str, asyncio.Task[None]] = {}
+        self.reading: dict[str, asyncio.Task[None]] = {}
         self._failed_at: dict[str, float] = {}
 
     async def ready(self, tenant: Tenant) -> None:
@@ -82,7 +82,7 @@ class Books:
             return
         if moment - self._failed_at.get(tenant.id, -RETRY_SECONDS) < RETRY_SECONDS:
             return
-        reading = self._reading.get(tenant.id) or self._begin(tenant)
+        reading = self.reading.get(tenant.id) or self._begin(tenant)
         if not fits:
             await asyncio.wait([reading], timeout=PATIENCE_SECONDS)
 
@@ -96,8 +96,8 @@ class Books:
         return known.prices if known else NO_PRICES
 
     def _begin(self, tenant: Tenant) -> asyncio.Task[None]:
-        task = self._reading[tenant.id] = asyncio.create_task(self._read(tenant))
-        task.add_done_callback(lambda _: self._reading.pop(tenant.id, None))
+        task = self.reading[tenant.id] = asyncio.create_task(self._read(tenant))
+        task.add_done_callback(lambda _: self.reading.pop(tenant.id, None))
         return task
 
     async def _read(self, tenant: Tenant) -> None:
