@@ -2,10 +2,12 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from html import unescape
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,18 +21,20 @@ from hypothesis import strategies as some
 
 from keys.models import ProviderKey
 from orgs.models import Organization, User
-from tests.attempts import NOON, attempt, make_keys
+from tests.attempts import NOON, attempt, id_given, make_keys
 from usage import periods, queries
 from usage.exports import csv_lines, guarded
 from usage.ingest import book
 from usage.journal import NO_KEY
 from usage.models import DailyRollup, HourlyRollup
 from usage.periods import zone
-from usage.reports import MEASURE, OTHER, Totals, report
+from usage.recent import recent
+from usage.reports import MEASURE, OTHER, Totals, names_of, report
 
 pytestmark = pytest.mark.django_db
 USAGE = "/o/acme/usage/"
 CSV = "/o/acme/usage.csv"
+FOCUS = "/o/acme/usage-focus.csv"
 type SignIn = Callable[[User], Client]
 
 
@@ -400,3 +404,149 @@ def test_another_organizations_usage_is_not_counted(owner: Client, acme: Organiz
     book([attempt(globex), attempt(globex), attempt(acme)])
     assert "Requests 1 " in text_of(owner, USAGE)
     assert ProviderKey.objects.count() == 0
+
+
+def links_of(client: Client, url: str) -> set[str]:
+    return {unescape(link) for link in re.findall(r'href="(\?[^"]*)"', client.get(url).content.decode())}
+
+
+def test_every_number_leads_to_what_is_behind_it(owner: Client, acme: Organization) -> None:
+    facts: dict[str, Any] = {"outcome": "error", "input_tokens": 0, "output_tokens": 0}
+    book([attempt(acme), attempt(acme), attempt(acme, **facts), attempt(acme, provider="groq", at=NOON - timedelta(days=1))])
+    links = links_of(owner, f"{USAGE}?range=7d")
+    for link, requests in (
+        ("?range=7d&result=failed#requests", "1"),
+        ("?range=7d&provider=openai#requests", "3"),
+        ("?range=7d&provider=openai&result=failed#requests", "1"),
+        ("?range=7d&provider=openai&m=cost", "3"),
+        ("?from=2026-11-22&to=2026-11-22", "1"),
+        ("?from=2026-11-23&to=2026-11-23&provider=openai", "3"),
+    ):
+        assert link in links
+        assert f"Requests {requests} " in text_of(owner, USAGE + link.partition("#")[0])
+
+
+def test_what_is_zero_and_what_has_no_filter_leads_nowhere(owner: Client, acme: Organization) -> None:
+    book([attempt(acme, provider="", outcome="refused", input_tokens=0, output_tokens=0)])
+    links = links_of(owner, f"{USAGE}?range=7d")
+    assert not [link for link in links if "provider=" in link and "by=" not in link]
+    assert "?from=2026-11-23&to=2026-11-23" in links
+
+
+@pytest.mark.parametrize(("result", "words"), [("ok", "Answered"), ("failed", "Failed"), ("cancelled", "Program left")])
+def test_requests_are_filtered_by_how_they_ended(owner: Client, acme: Organization, result: str, words: str) -> None:
+    book([attempt(acme, outcome=outcome) for outcome in ("ok", "error", "cancelled", "absorbed")])
+    page = text_of(owner, f"{USAGE}?result={result}&range=24h")
+    assert f"Result {words} , remove filter" in page
+    assert "Requests 1 " in page
+    assert "Requests per hour" in page
+    assert [row["requests"] for row in rows_of(owner, f"{CSV}?result={result}&by=client")] == ["1"]
+
+
+def test_rescued_failures_are_a_result_of_their_own(owner: Client, acme: Organization) -> None:
+    rescued, answered = id_given(NOON), id_given(NOON)
+    book([attempt(acme, outcome="absorbed", request_id=str(rescued)), attempt(acme, request_id=str(answered))])
+    page = owner.get(f"{USAGE}?result=rescued").content.decode()
+    assert "Latest rescued failures" in page
+    assert f"/requests/{rescued}/" in page
+    assert f"/requests/{answered}/" not in page
+    assert f"/requests/{rescued}/" not in owner.get(USAGE).content.decode()
+
+
+def test_usage_is_broken_down_by_person(owner: Client, acme: Organization, alice: User, bob: User) -> None:
+    book([attempt(acme, member_id=alice.pk), attempt(acme, member_id=bob.pk), attempt(acme), attempt(acme, member_id=999_999)])
+    page = text_of(owner, f"{USAGE}?by=member")
+    for name in ("Alice", "Bob", "Nobody’s", "Former member"):
+        assert f"{name} 1 25%" in page
+    assert "Everybody 4 " in page
+    assert "Person Bob , remove filter" in text_of(owner, f"{USAGE}?member={bob.pk}")
+    assert "Requests 1 " in text_of(owner, f"{USAGE}?member=0")
+
+
+def test_the_latest_requests_are_listed_with_their_walks(owner: Client, acme: Organization, alice: User) -> None:
+    keys = make_keys(acme)
+    ids = [id_given(NOON) for _ in range(3)]
+    facts: dict[str, Any] = {"key": keys.provider.id, "client": keys.client.id, "member_id": alice.pk}
+    book(
+        [
+            attempt(acme, request_id=str(ids[0]), at=NOON - timedelta(hours=1), **facts),
+            attempt(acme, request_id=str(ids[1]), outcome="error", at=NOON - timedelta(hours=2), estimated=True, **facts),
+            attempt(acme, request_id=str(ids[2]), provider="deepinfra", native_model="someone/new", at=NOON - timedelta(days=2)),
+        ]
+    )
+    page = text_of(owner, USAGE).partition("Latest requests")[2]
+    assert "23 Nov, 11:00:00 openai/gpt-4o Answered OpenAI Production Production Alice 120 1.20 s $0.0004" in page
+    assert "23 Nov, 10:00:00 openai/gpt-4o Failed OpenAI Production Production Alice about 120 1.20 s about $0.0004" in page
+    assert "21 Nov, 12:00:00 openai/gpt-4o Answered Shared key Former key Nobody’s 120 1.20 s no price known" in page
+    assert f'href="/o/acme/requests/{ids[1]}/"' in owner.get(USAGE).content.decode()
+    assert "21 Nov" not in text_of(owner, f"{USAGE}?range=24h").partition("Latest requests")[2]
+
+
+def test_the_list_goes_on_page_by_page(owner: Client, acme: Organization) -> None:
+    book([attempt(acme, at=NOON - timedelta(hours=number)) for number in range(45)])
+    found, url = [], USAGE
+    while url:
+        page = owner.get(url).content.decode()
+        found.append(re.findall(r"/requests/(01[^/]*)/", page))
+        older = re.search(r'href="([^"]*before=[^"]*)#requests"[^>]*>Older', page)
+        url = USAGE + unescape(older[1]) if older else ""
+    assert [len(page) for page in found] == [20, 20, 5]
+    assert len({id for page in found for id in page}) == 45
+
+
+def test_a_page_of_the_list_is_left_by_every_other_choice(owner: Client, acme: Organization) -> None:
+    book([attempt(acme, at=NOON - timedelta(hours=number)) for number in range(25)])
+    (older,) = {link for link in links_of(owner, USAGE) if "before=" in link}
+    assert [link for link in links_of(owner, USAGE + older.partition("#")[0]) if "before=" in link] == []
+
+
+@pytest.mark.parametrize("before", ["", "x", "2026-11-23T12:00:00~x", "0001-01-01T00:00:00+14:00~", "9999-12-31T23:59:59-12:00~"])
+def test_nonsense_pages_of_the_list_are_no_error(owner: Client, acme: Organization, before: str) -> None:
+    book([attempt(acme)])
+    assert owner.get(USAGE, {"before": before + str(UUID(int=1)) if before.endswith("~") else before}).status_code == 200
+
+
+def test_the_list_survives_a_change_of_the_time_zone(acme: Organization) -> None:
+    """Sums keep the days they were booked on; the requests of the last hours are looked for beyond them."""
+    acme.timezone = "Pacific/Kiritimati"
+    acme.save()
+    book([attempt(acme, at=NOON - timedelta(minutes=number)) for number in range(5)])
+    acme.timezone = "Pacific/Honolulu"
+    acme.save()
+    query = queries.read({"range": "7d"}, zone(acme.timezone), NOON)
+    assert len(recent(acme, query, names_of(acme, None)).lines) == 5
+
+
+def test_open_costs_are_told_beside_the_sum(owner: Client, acme: Organization) -> None:
+    book([attempt(acme, input_tokens=1_000_000, output_tokens=0), attempt(acme, estimated=True)])
+    book([attempt(acme, native_model="someone/new"), attempt(acme, provider="deepinfra", native_model="someone/new")])
+    page = text_of(owner, USAGE)
+    assert "OpenAI 3 75% 1M 40 0% errors 1.25 s $2.50 1 without price, 1 estimated" in page
+    assert "DeepInfra 1 25% 100 20 0% errors 1.25 s – 1 without price" in page
+    assert "All providers 4 1M 60 0% errors 1.25 s $2.50 2 without price, 1 estimated" in page
+
+
+def test_the_cost_export_has_the_columns_of_focus(owner: Client, acme: Organization, alice: User) -> None:
+    keys = make_keys(acme, "=Production")
+    facts: dict[str, Any] = {"key": keys.provider.id, "client": keys.client.id, "member_id": alice.pk}
+    book([attempt(acme, input_tokens=1_000_000, output_tokens=100_000, **facts)])
+    book([attempt(acme, provider="deepinfra", native_model="someone/new", model="some/new", tier="platform")])
+    response = owner.get(f"{FOCUS}?range=24h")
+    assert response["Content-Disposition"] == 'attachment; filename="acme-costs-2026-11-22-to-2026-11-23.csv"'
+    unpriced, priced = sorted(rows_of(owner, f"{FOCUS}?range=24h"), key=lambda row: row["BilledCost"])
+    assert (priced["BilledCost"], priced["EffectiveCost"], priced["BillingCurrency"]) == ("3.500000", "3.500000", "USD")
+    assert (priced["ChargePeriodStart"], priced["ChargePeriodEnd"]) == ("2026-11-23T00:00:00Z", "2026-11-24T00:00:00Z")
+    assert (priced["BillingPeriodStart"], priced["BillingPeriodEnd"]) == ("2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z")
+    assert (priced["ChargeCategory"], priced["ServiceCategory"]) == ("Usage", "AI and Machine Learning")
+    assert (priced["ProviderName"], priced["ResourceName"]) == ("OpenAI", "OpenAI =Production")
+    assert (priced["SubAccountId"], priced["SubAccountName"]) == (str(keys.client.id), "'=Production")
+    assert json.loads(priced["Tags"]) == {"tier": "prioritized", "person": "Alice"}
+    assert (unpriced["BilledCost"], unpriced["x_UnpricedRequests"], unpriced["ConsumedQuantity"]) == ("", "1", "120")
+    assert json.loads(unpriced["Tags"]) == {"tier": "platform"}
+
+
+def test_the_cost_export_takes_the_filters_of_the_page(owner: Client, acme: Organization) -> None:
+    book([attempt(acme), attempt(acme, provider="groq", outcome="error")])
+    assert [row["ProviderName"] for row in rows_of(owner, f"{FOCUS}?result=failed&by=model")] == ["Groq"]
+    page = owner.get(f"{USAGE}?result=failed").content.decode()
+    assert 'href="/o/acme/usage-focus.csv?result=failed"' in page
