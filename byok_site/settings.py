@@ -121,9 +121,12 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 if REDIS_URL:
     CACHES["default"] = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
 
+USAGE_EVENT_DAYS = read("USAGE_EVENT_DAYS", environment.whole_number(7, 3650), 90)
+
 # Work that nobody waits for: kept in the database, done by the process beside the server or by `manage.py db_worker`
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
-TICK_PARTS = ["usage.alerts.watch_budgets"]  # before those of keys/tasks.py, which may not know them
+# What a tick does before the parts of keys/tasks.py, which may not know them
+TICK_PARTS = ["usage.alerts.watch_budgets", "usage.retention.keep_house"]
 
 # Time and language
 USE_TZ = True

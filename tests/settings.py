@@ -13,7 +13,7 @@ _fixed = {
 }
 _unset = {
     "SECRET_KEY_FALLBACKS", "VAULT_SUITE", "PORT", "PUBLIC_URL", "ALLOWED_HOSTS", "TRUSTED_PROXIES", "GATEWAY_WORKERS",
-    "UPSTREAM_OVERRIDES", "EGRESS_ALLOW", "FIRST_BYTE_SECONDS", "MAX_BODY_MB", "EMAIL_URL",
+    "UPSTREAM_OVERRIDES", "EGRESS_ALLOW", "FIRST_BYTE_SECONDS", "MAX_BODY_MB", "USAGE_EVENT_DAYS", "EMAIL_URL",
 }  # fmt: skip
 os.environ |= _fixed | dict.fromkeys(_unset, "") | {name: os.environ.get(name, "") for name in _local}
 
