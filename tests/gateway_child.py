@@ -10,8 +10,16 @@ from django.db import connections
 from byok_site import asgi
 
 
-def serve(port: int, database: dict[str, Any], overrides: dict[str, str], folder: Path) -> None:
+def serve(
+    port: int,
+    database: dict[str, Any],
+    overrides: dict[str, str],
+    folder: Path,
+    redis_url: str = settings.REDIS_URL,
+    workers: int = 1,
+) -> None:
     settings.UPSTREAM_OVERRIDES = overrides
+    settings.REDIS_URL, settings.GATEWAY_WORKERS = redis_url, workers
     connections["default"].settings_dict.update(database)
     asgi.JOURNAL_FOLDER = folder
     uvicorn.run(asgi.Application(), port=port, loop="uvloop", log_level="critical", lifespan="on")

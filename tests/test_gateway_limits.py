@@ -10,6 +10,7 @@ import time_machine
 
 from gateway.admission import USUAL_OUTPUT_TOKENS
 from gateway.counters import Claim, Kind
+from gateway.operations.native import read_provider, read_request, read_target
 from keys import actions
 from keys.models import ClientKey, ProviderKey
 from orgs.models import Organization, User
@@ -215,6 +216,24 @@ def test_a_request_that_can_never_fit_is_told_so(gateway: RunningGateway) -> Non
     assert (refused.status, refused.headers["x-should-retry"]) == (429, "false")
     assert "tokens, and the client key “Tests”'s limit is 100 tokens a minute. Ask for a shorter answer." in said(refused)
     assert call(gateway).status == 200  # one that does not say how long its answer may be is not refused for that
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("openai/chat/completions", {"max_completion_tokens": 77, "max_tokens": 7}),
+        ("anthropic/v1/messages", {"max_tokens": 77}),
+        ("openai/responses", {"max_output_tokens": 77}),
+        ("aistudio/v1beta/models/gemini-2.5-flash:generateContent", {"generationConfig": {"maxOutputTokens": 77}}),
+        ("bedrock/model/anthropic.claude-3/converse", {"inferenceConfig": {"maxTokens": 77}}),
+        ("openai/chat/completions", {"max_tokens": "77", "max_output_tokens": 77, "generationConfig": [1]}),
+    ],
+)
+def test_a_native_request_reserves_what_it_says(path: str, said: dict[str, Any]) -> None:
+    target = read_target(read_provider(f"/native/{path}"), f"/native/{path}".encode(), b"")
+    request = read_request("POST", target, json.dumps(said).encode())
+    assert request.max_tokens == 77
+    assert read_request("POST", target, b"{}").max_tokens == 0
 
 
 @pytest.mark.parametrize("behavior", ["refused", "broken", "limited"])

@@ -15,6 +15,7 @@ from gateway.operations.plain import PassedStream, answered
 from gateway.operations.uploads import Form
 from gateway.speech import Fetch, Speech
 from gateway.spool import Spool
+from gateway.wires.values import MOST
 from keys import client_keys
 from keys.preferences import NONE, Preferences
 from keys.providers import PROVIDERS, Credential, Outbound, Provider, Shape, Wire, azure
@@ -66,10 +67,23 @@ PLAIN_SEGMENT = re.compile(r"[a-z_-]+|v[0-9]+(?:alpha|beta)?[0-9]*")
 
 
 class Said(msgspec.Struct):
-    """What a JSON body says to us."""
+    """What a JSON body says to us. Providers have five names for the longest answer, some of them within another member."""
 
     model: Any = None
     stream: Any = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    max_output_tokens: Any = None
+    generation_config: Any = msgspec.field(name="generationConfig", default=None)
+    inference_config: Any = msgspec.field(name="inferenceConfig", default=None)
+
+    @property
+    def longest(self) -> int:
+        """Tokens; 0 where nothing sensible is said."""
+        inner = [(self.generation_config, "maxOutputTokens"), (self.inference_config, "maxTokens")]
+        within = [config.get(name) for config, name in inner if isinstance(config, dict)]
+        said = (self.max_completion_tokens, self.max_tokens, self.max_output_tokens, *within)
+        return max((most for most in said if type(most) is int and 0 < most < MOST), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +107,9 @@ class NativeRequest:
     model: str
     stream: bool
     dialect: str
+    max_tokens: int = 0
 
     operation: ClassVar[str] = "native"
-    max_tokens: ClassVar[int] = 0
     wishes: ClassVar[Preferences] = NONE
 
     @property
@@ -219,6 +233,7 @@ def read_request(method: str, target: Target, body: bytes | Spool, form: Form | 
         model=model_of(target, said.model),
         stream=said.stream is True or bool(STREAMS.search(target.plain)),
         dialect=dialect,
+        max_tokens=said.longest if dialect else 0,
     )
 
 
