@@ -86,7 +86,7 @@ def claim_these(chosen: Iterable[Any], now: datetime) -> list[Delivery]:
 
 
 def pause_after(tries: int) -> timedelta:
-    return min(FIRST_PAUSE * 2**tries, LONGEST_PAUSE)
+    return min(FIRST_PAUSE * (1 << tries), LONGEST_PAUSE)
 
 
 def note(delivery: Delivery, status: int | None, problem: str, now: datetime) -> None:

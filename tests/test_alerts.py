@@ -1,4 +1,4 @@
-"""Owners hear that a budget is half, nearly and wholly spent, and that it will be: once for each crossing."""
+"""Owners hear that a budget is half, nearly and wholly spent or will be, and that requests leave their keys: once each."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from keys import tasks
+from keys.models import RoutingPreference
 from orgs.models import Notice, Organization, User
 from tests.attempts import NOON, attempt, make_keys
-from usage import alerts
+from usage import alerts, leaving
 from usage.alerts import crossed, watch_budgets
 from usage.ingest import book
+from usage.leaving import watch_leaving
 from usage.models import Budget, Period, Scope, UsageEvent
 
 DOLLAR = 1_000_000
@@ -245,3 +247,76 @@ def test_a_tick_looks_and_sends(world: Organization, mailoutbox: list[EmailMessa
     use(world, 20)
     tasks.tick.enqueue()
     assert [mail.subject for mail in mailoutbox] == ["Keyhold: Acme has used up its monthly budget"]
+
+
+# Leaving one's own keys
+
+
+@pytest.fixture
+def allows(world: Organization) -> Organization:
+    forget()
+    RoutingPreference.objects.update_or_create(organization=world, defaults={"own_keys_only": False})
+    return world
+
+
+def forget() -> None:
+    leaving.pace.last = None
+
+
+def told_on(organization: Organization, *, days: Iterable[int], looks: Iterable[int]) -> list[int]:
+    """On which days owners are told, where requests go to shared keys on some days, and it is looked every day."""
+    found = []
+    for day in looks:
+        now = NOON + timedelta(days=day)
+        if day in days:
+            book([attempt(organization, at=now, tier="platform")])
+        for _ in range(2):
+            forget()
+            found += [day] if watch_leaving(now) else []
+    return found
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [((), []), ((0,), [0]), (range(20), [0]), ((0, 1, 3, 4, 9), [0, 3, 9]), ((0, 2, 4), [0, 2, 4])],
+)
+def test_leaving_ones_own_keys_is_told_once_for_a_run_of_days(allows: Organization, days: Iterable[int], told: list[int]) -> None:
+    assert told_on(allows, days=days, looks=range(20)) == told
+
+
+@pytest.mark.django_db
+def test_what_is_booked_after_midnight_is_told_too(allows: Organization) -> None:
+    assert told_on(allows, days=[0], looks=[0])[:1] == [0]
+    Notice.objects.all().delete()
+    assert told_on(allows, days=[], looks=[1, 2]) == [1]
+
+
+@pytest.mark.django_db
+def test_days_are_the_organizations_own(allows: Organization) -> None:
+    Organization.objects.filter(pk=allows.pk).update(timezone="Pacific/Kiritimati")  # 14 hours ahead
+    allows.refresh_from_db()
+    assert told_on(allows, days=[0, 1], looks=[0, 1]) == [0]
+
+
+@pytest.mark.django_db
+def test_own_keys_and_organizations_that_stay_with_them_are_no_news(allows: Organization, globex: Organization) -> None:
+    book([attempt(allows), attempt(globex, tier="platform")])
+    assert watch_leaving(NOON) == 0
+
+
+@pytest.mark.django_db
+def test_leaving_is_told_in_words_and_looked_for_every_five_minutes(allows: Organization, django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(1):
+        watch_leaving(NOON)
+    book([attempt(allows, tier="platform") for _ in range(3)])
+    with django_assert_num_queries(0):
+        assert watch_leaving(NOON + timedelta(minutes=4)) == 0
+    assert watch_leaving(NOON + timedelta(minutes=5)) == 1
+    notice = Notice.objects.get()
+    assert (notice.tag, notice.subject, notice.path) == (
+        "routing:shared",
+        "Acme has begun to use shared keys",
+        "/o/acme/usage/",
+    )
+    assert notice.body.startswith("3 requests of Acme went to keys of the operator,")

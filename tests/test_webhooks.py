@@ -195,7 +195,7 @@ def test_the_sample_refuses_what_was_signed_long_ago(time_machine: Any) -> None:
 def sample() -> Callable[..., bool]:
     """The function that docs/webhooks.md tells people to copy."""
     [code] = re.findall(r"```python\n(.+?)```", DOCS.read_text(), flags=re.S)
-    space: dict[str, Any] = {}
+    space: dict[str, Callable[..., bool]] = {}
     exec(code, space)
     return space["is_from_keyhold"]
 
@@ -352,8 +352,13 @@ def test_a_tick_sends_mail_before_it_waits_for_webhooks(
 ) -> None:
     add(acme, receiver.url)
     notice(acme)
-    seen: list[int] = []
-    monkeypatch.setattr(receiver, "take", lambda handler, take=receiver.take: (seen.append(len(mailoutbox)), take(handler)))
+    seen, take = [], receiver.take
+
+    def look_first(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(len(mailoutbox))
+        take(handler)
+
+    monkeypatch.setattr(receiver, "take", look_first)
     tasks.tick.enqueue()
     assert seen == [1]
 
