@@ -12,8 +12,10 @@ dashboard = get_asgi_application()  # sets Django up, so it comes before everyth
 from django.conf import settings  # noqa: E402
 
 from gateway.app import Gateway, is_ours  # noqa: E402
+from gateway.counters import Counters, Memory  # noqa: E402
 from gateway.directory import Directory  # noqa: E402
 from gateway.exchange import Receive, Scope, Send  # noqa: E402
+from gateway.recent import recall  # noqa: E402
 from gateway.shared_counters import Shared  # noqa: E402
 from keys.addresses import AllowList  # noqa: E402
 from keys.egress import Egress  # noqa: E402
@@ -64,9 +66,7 @@ async def start(running: AsyncExitStack) -> Gateway:
     running.push_async_callback(asyncio.to_thread, ingester.stop)
     journal = Journal(JOURNAL_FOLDER)
     running.push_async_callback(asyncio.to_thread, journal.stop)
-    counters = (
-        await running.enter_async_context(Shared(settings.REDIS_URL, settings.GATEWAY_WORKERS)) if settings.REDIS_URL else None
-    )
+    counters = await counters_of(running)
     egress = await running.enter_async_context(Egress(AllowList.parse(settings.EGRESS_ALLOW)))
     return Gateway.of(
         directory=directory,
@@ -79,6 +79,15 @@ async def start(running: AsyncExitStack) -> Gateway:
         public_url=settings.PUBLIC_URL,
         counters=counters,
     )
+
+
+async def counters_of(running: AsyncExitStack) -> Counters:
+    """Kept in Valkey where there is one, else in memory, which begins with what was asked in the last minute."""
+    if settings.REDIS_URL:
+        return await running.enter_async_context(Shared(settings.REDIS_URL, settings.GATEWAY_WORKERS))
+    memory = Memory()
+    await asyncio.to_thread(recall, memory, JOURNAL_FOLDER)
+    return memory
 
 
 async def starting(scope: Scope, receive: Receive, send: Send) -> None:

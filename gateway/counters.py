@@ -226,6 +226,13 @@ class Memory:
                     spent.total += change.amount
                     spent.until = now + change.lasts
 
+    def remember(self, claim: Claim, age: float) -> None:
+        """What was taken of a rate so many seconds ago. The oldest must be remembered first, and before anything is taken."""
+        if claim.amount:
+            slot = int((self._clock() - age) / SLOT)
+            with self._lock:
+                self._window(claim.key).put(claim.amount, slot, slot)
+
     # For who counts elsewhere, and here only to be ready for the worst
 
     def copy(self, claims: Sequence[Claim], taken: Taken) -> None:

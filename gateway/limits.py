@@ -80,7 +80,7 @@ class Limits:
             bound
             for whose, scope, target in holders(asked.caller)
             if (limit := tenant.limits.get((scope, target)))
-            for bound in bounds(whose, place(tenant, scope, target), limit, asked)
+            for bound in bounds(whose, place(tenant.id, scope, target), limit, asked)
         ]
 
     def shown(self, caller: Caller) -> list[Shown]:
@@ -89,7 +89,7 @@ class Limits:
             Shown({"of": str(scope), "unit": unit, "limit": most}, most, claim)
             for _, scope, target in holders(caller)
             if (limit := tenant.limits.get((scope, target)))
-            for unit, most, claim in numbers(place(tenant, scope, target), limit)
+            for unit, most, claim in numbers(place(tenant.id, scope, target), limit)
         ]
 
     def of_key(self, asked: Asked, holder: Tenant, candidate: Candidate) -> Sequence[Bound]:
@@ -97,7 +97,7 @@ class Limits:
         limit = holder.limits.get((Scope.PROVIDER_KEY, target))
         if limit is None:
             return ()
-        return list(bounds(f"{title(candidate.key)}'s", place(holder, Scope.PROVIDER_KEY, target), limit, asked))
+        return list(bounds(f"{title(candidate.key)}'s", place(holder.id, Scope.PROVIDER_KEY, target), limit, asked))
 
 
 def holders(caller: Caller) -> tuple[tuple[str, Scope, str], ...]:
@@ -109,9 +109,9 @@ def holders(caller: Caller) -> tuple[tuple[str, Scope, str], ...]:
     )
 
 
-def place(tenant: Tenant, scope: str, target: str) -> str:
+def place(organization: str, scope: str, target: str) -> str:
     """What a limit's counters are called by. It names nothing that an owner edits, so an edit resets nothing."""
-    return f"keyhold:{tenant.id}:{scope}:{target}"
+    return f"keyhold:{organization}:{scope}:{target}"
 
 
 def bounds(whose: str, at: str, limit: Limit, asked: Asked) -> Iterator[Limited]:

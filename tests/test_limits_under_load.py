@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
-from threading import local
 from typing import Any
 
 import pytest
@@ -41,22 +40,21 @@ class Processes:
     def __init__(self, ports: list[int], secret: str) -> None:
         self.ports = ports
         self._secret = secret
-        self._connections = local()
 
     def ask(self, port: int) -> tuple[int, str]:
-        """Status and error code, over a connection that this thread keeps."""
-        kept: dict[int, HTTPConnection] = self._connections.__dict__
-        client = kept.get(port) or kept.setdefault(port, HTTPConnection("127.0.0.1", port, timeout=30))
-        client.request("POST", "/v1/chat/completions", BODY, {"authorization": f"Bearer {self._secret}"})
-        answer = client.getresponse()
-        told = json.loads(answer.read())
-        return answer.status, str(told["error"]["code"]) if "error" in told else ""
+        """Status and error code."""
+        status, told = self._call(port, "POST", "/v1/chat/completions", BODY)
+        return status, str(told["error"]["code"]) if "error" in told else ""
 
     def get(self, port: int, path: str) -> Any:
-        client = HTTPConnection("127.0.0.1", port, timeout=5)
+        return self._call(port, "GET", path)[1]
+
+    def _call(self, port: int, method: str, path: str, body: str | None = None) -> tuple[int, Any]:
+        client = HTTPConnection("127.0.0.1", port, timeout=30)
         try:
-            client.request("GET", path, headers={"authorization": f"Bearer {self._secret}"})
-            return json.loads(client.getresponse().read())
+            client.request(method, path, body, {"authorization": f"Bearer {self._secret}"})
+            answer = client.getresponse()
+            return answer.status, json.loads(answer.read())
         finally:
             client.close()
 
