@@ -6,11 +6,10 @@ from operator import or_
 
 from django.db import transaction
 from django.db.models import DateTimeField, ExpressionWrapper, F, Q
-from django.urls import reverse
 
+from keys.actions.client_keys import notify
 from keys.actions.writing import lock
 from keys.models import ClientKey, ClientKeyQuerySet
-from orgs.models import Notice
 
 DAY = timedelta(days=1)
 STAGES = (14 * DAY, 3 * DAY, DAY)
@@ -68,15 +67,3 @@ def tell_unused(key: ClientKey, now: datetime) -> bool:
 def named(key: ClientKey) -> str:
     whose = f", which is {key.owner}’s," if key.owner else ""
     return f"The client key “{key}” of {key.organization}{whose}"
-
-
-def notify(key: ClientKey, tag: str, subject: str, body: str) -> None:
-    """To the owners, and to whose key it is."""
-    Notice.objects.create(
-        organization=key.organization,
-        tag=tag,
-        target_id=str(key.pk),
-        subject=subject,
-        body=body,
-        path=reverse("client_key", args=[key.organization.slug, key.pk]),
-    )

@@ -17,6 +17,7 @@ from keys.actions.replacing import destroy_retired
 from keys.actions.writing import KEYHOLD
 from keys.models import HealthMark, ProviderKey
 from keys.providers import Credential
+from keys.reminding import remind
 from keys.telling import tell_owners
 from keys.testing import TestResult, Verdict, examine_all
 from keys.vault import VaultError
@@ -80,6 +81,7 @@ PARTS: tuple[Callable[[datetime], object], ...] = (
     test_due_keys,
     destroy_retired,
     tell_owners,
+    remind,
     send_due,
     hand_on,
     forget_old_marks,

@@ -126,7 +126,8 @@ def open_webhook(webhook: Webhook) -> None:
 
 
 def open_pepper(key: ClientKey) -> None:
-    if key.pepper_version not in data_keys.unwrap(key.organization.data_keys.all()):
+    versions = {key.pepper_version, key.rolled_pepper_version if key.is_rolling else key.pepper_version}
+    if versions - data_keys.unwrap(key.organization.data_keys.all()).keys():
         raise VaultError
 
 

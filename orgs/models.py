@@ -149,6 +149,9 @@ class Notice(models.Model):
     subject = models.CharField(max_length=200)
     body = models.TextField()
     path = models.CharField(max_length=200, help_text="Where to go, from the root of the dashboard.")
+    person = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, related_name="+", help_text="A member who is told too, as it is theirs."
+    )
     created_at = models.DateTimeField(default=timezone.now)
     due_at = models.DateTimeField(default=timezone.now, null=True, db_index=True, help_text="Null once it is sent or given up.")
     tries = models.PositiveSmallIntegerField(default=0)

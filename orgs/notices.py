@@ -1,4 +1,7 @@
-"""Sends owners what they are to be told, by e-mail. What cannot be sent is tried again, later and later, then given up."""
+"""Sends owners what they are to be told, and members what is theirs, by e-mail.
+
+What cannot be sent is tried again, later and later, then given up.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -7,9 +10,10 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from orgs.models import Membership, Notice
+from orgs.models import OWNER, Membership, Notice
 
 MOST_AT_ONCE = 20
 MOST_TRIES = 10
@@ -41,8 +45,9 @@ def claim(now: datetime) -> Notice | None:
 
 def deliver(notice: Notice) -> bool:
     """Whether there is nothing left to do about it."""
-    owners = Membership.objects.for_org(notice.organization).owners().filter(user__is_active=True)
-    addresses = list(owners.values_list("user__email", flat=True))
+    members = Membership.objects.for_org(notice.organization).filter(user__is_active=True).order_by("pk")
+    told = members.filter(Q(role__name=OWNER) | Q(user=notice.person_id))
+    addresses = list(told.values_list("user__email", flat=True))
     try:
         if addresses:
             message(notice, addresses).send(using="default")
@@ -61,7 +66,8 @@ def message(notice: Notice, addresses: Sequence[str]) -> EmailMessage:
     Always with the same Message-ID: if this process dies before it notes that it was sent, mailboxes know the second one.
     """
     url = settings.PUBLIC_URL
-    body = f"{notice.body}\n\n{url}{notice.path}\n\nKeyhold, {url}/\nYou own {notice.organization.name} there.\n"
+    place = "You belong to" if notice.person_id else "You own"
+    body = f"{notice.body}\n\n{url}{notice.path}\n\nKeyhold, {url}/\n{place} {notice.organization.name} there.\n"
     domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].strip("<> ")
     headers = {"Message-ID": f"<notice-{notice.pk}@{domain}>", "Auto-Submitted": "auto-generated"}
     return EmailMessage("Keyhold: " + " ".join(notice.subject.split()), body, to=list(addresses), headers=headers)

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from django.core.cache import cache
+from django.core.mail import EmailMessage
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -36,8 +37,11 @@ from keys.reminding import remind
 from keys.routes import asking
 from keys.routes import of as routes_of
 from keys.routing import Why
+from keys.tasks import tick
+from keys.upkeep import verify
 from orgs.actions import Actor
 from orgs.models import AuditEvent, Notice, Organization, User
+from orgs.notices import send_due
 from tests.attempts import make_keys
 from tests.gateway_calls import GREETING, call, get
 from tests.gateway_server import RunningGateway
@@ -562,3 +566,30 @@ def test_of_a_key_that_nobody_uses_is_told_once_until_it_is_used_again(acme: Org
     assert "was last used on" in bodies[1]
     put(key, paused_at=now, told_unused_at=None)
     assert remind(now + 900 * DAY) == 0
+
+
+def test_whose_key_it_is_gets_the_mail_too_while_a_member(acme: Organization, bob: User, mailoutbox: list[EmailMessage]) -> None:
+    _, text = issue(acme, owner=bob, expires_at=timezone.now() + 9 * DAY)
+    report_leak(text=text, address=None)
+    send_due(timezone.now())
+    assert sorted(mailoutbox[0].to) == ["alice@example.com", "bob@example.com"]
+    assert "You belong to Acme there." in mailoutbox[0].body
+    bob.memberships.all().delete()
+    Notice.objects.update(due_at=timezone.now(), tries=0)
+    send_due(timezone.now())
+    assert mailoutbox[1].to == ["alice@example.com"]
+
+
+def test_reminders_are_a_part_of_the_tick(acme: Organization) -> None:
+    key, _ = issue(acme, expires_at=timezone.now() + 9 * DAY)
+    put(key, told_expiring_at=None)
+    tick.call()
+    assert Notice.objects.get().tag == "client_key:expiring"
+
+
+def test_the_vault_looks_after_both_texts_of_a_rolled_key(acme: Organization) -> None:
+    key, _ = issue(acme)
+    roll(key, DAY)
+    for columns, sound in (({}, True), ({"rolled_pepper_version": 9}, False), ({"rolled_until": timezone.now()}, True)):
+        put(key, **columns)
+        assert all(visit.opened for visit in verify()) is sound

@@ -4,6 +4,7 @@ import re
 import socket
 import stat
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,3 +134,23 @@ def test_the_second_start_changes_nothing(start: Start, port: int, tmp_path: Pat
         stop(process)
     assert (tmp_path / "data" / "secrets.env").stat().st_mtime_ns == secrets
     assert (tmp_path / "data" / "static" / ".collected").stat().st_mtime_ns == collected
+
+
+@pytest.mark.parametrize(("trusted", "told_apart"), [("10.0.0.0/8,127.0.0.1", True), ("10.0.0.0/8", False), ("", False)])
+def test_only_trusted_proxies_say_where_a_request_comes_from(start: Start, port: int, trusted: str, told_apart: bool) -> None:
+    process = start(TRUSTED_PROXIES=trusted)
+    assert process.stdout is not None
+    process.stdout.readline()
+    found = [report(port, f"198.51.100.{host}") for host in range(21)]  # 11 of them in one minute, at least
+    assert (429 not in found) is told_apart
+
+
+def report(port: int, address: str) -> int:
+    """The status of a report of a leaked key, which are paced by address."""
+    headers = {"content-type": "application/json", "x-forwarded-for": address}
+    sent = urllib.request.Request(f"http://127.0.0.1:{port}/report/", b'{"key": "x"}', headers)
+    try:
+        with urllib.request.urlopen(sent, timeout=20) as answer:
+            return answer.status
+    except urllib.error.HTTPError as refusal:
+        return refusal.code

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
@@ -17,7 +18,7 @@ from keys.models import ClientKey, ProviderKey
 from keys.networks import read_networks
 from keys.preferences import FIELDS, Preferences, written
 from orgs.actions import Actor
-from orgs.models import Membership, Organization, User
+from orgs.models import Membership, Notice, Organization, User
 
 NO_PROVIDER_KEYS = "Choose at least one provider key, or let it use all of them. A client key for none would serve nothing."
 PROVIDER_KEY_GONE = "A provider key you chose is deleted. Look through the list and save again."
@@ -261,3 +262,16 @@ def locked(key: ClientKey) -> ClientKey | None:
     """As it is now; None once it is revoked."""
     lock(key.organization)
     return ClientKey.objects.live().select_related("organization", "owner").filter(pk=key.pk).first()
+
+
+def notify(key: ClientKey, tag: str, subject: str, body: str) -> None:
+    """Lets the owners of the organization hear it, and whose key it is."""
+    Notice.objects.create(
+        organization=key.organization,
+        tag=tag,
+        target_id=str(key.pk),
+        subject=subject,
+        body=body,
+        path=reverse("client_key", args=[key.organization.slug, key.pk]),
+        person=key.owner,
+    )

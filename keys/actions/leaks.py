@@ -4,16 +4,14 @@ import hmac
 
 from django.db import transaction
 from django.db.models import Q
-from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from keys import client_keys, data_keys, vault
-from keys.actions.client_keys import ROLLED, forget_rolled, locked, revoke_client_key
+from keys.actions.client_keys import ROLLED, forget_rolled, locked, notify, revoke_client_key
 from keys.actions.writing import tell
 from keys.models import ClientKey
 from orgs.actions import Actor
-from orgs.models import Notice
 
 FINDER = "Somebody who found it"
 NOBODYS = bytes(32)
@@ -54,22 +52,16 @@ def stop(key: ClientKey, public_id: str, by: Actor) -> None:
         return
     if current.public_id == public_id:
         revoke_client_key(key=current, by=by)
-        notify(current, f"Client key “{current.name}” was found in public and is revoked", current.hint, CREATE)
+        say(current, f"Client key “{current.name}” was found in public and is revoked", current.hint, CREATE)
     elif current.rolled_public_id == public_id and current.rolled_until > timezone.now():
         hint = current.rolled_hint
         forget_rolled(current)
         current.save(update_fields=ROLLED)
         tell(current, by, "client_key:end_roll", before={"rolled_hint": hint})
-        notify(current, f"The old text of client key “{current.name}” was found in public and is stopped", hint, GOES_ON)
+        say(current, f"The old text of client key “{current.name}” was found in public and is stopped", hint, GOES_ON)
 
 
-def notify(key: ClientKey, subject: str, hint: str, meaning: str) -> None:
+def say(key: ClientKey, subject: str, hint: str, meaning: str) -> None:
     whose = f" of {key.owner}" if key.owner else ""
-    Notice.objects.create(
-        organization=key.organization,
-        tag="client_key:reported",
-        target_id=str(key.pk),
-        subject=subject,
-        body=f"Somebody reported {hint}, the client key “{key.name}”{whose}, as found in public. It was stopped.\n\n{meaning}",
-        path=reverse("client_key", args=[key.organization.slug, key.pk]),
-    )
+    body = f"Somebody reported {hint}, the client key “{key.name}”{whose}, as found in public. It was stopped.\n\n{meaning}"
+    notify(key, "client_key:reported", subject, body)
