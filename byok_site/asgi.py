@@ -10,6 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "byok_site.settings")
 dashboard = get_asgi_application()  # sets Django up, so it comes before everything that imports models
 
 from django.conf import settings  # noqa: E402
+from django.db import connection  # noqa: E402
 
 from gateway.app import Gateway, is_ours  # noqa: E402
 from gateway.counters import Counters, Memory  # noqa: E402
@@ -86,8 +87,16 @@ async def counters_of(running: AsyncExitStack) -> Counters:
     if settings.REDIS_URL:
         return await running.enter_async_context(Shared(settings.REDIS_URL, settings.GATEWAY_WORKERS))
     memory = Memory()
-    await asyncio.to_thread(recall, memory, JOURNAL_FOLDER)
+    await asyncio.to_thread(recall_last_minute, memory)
     return memory
+
+
+def recall_last_minute(memory: Memory) -> None:
+    """In a thread, whose connection nobody else uses."""
+    try:
+        recall(memory, JOURNAL_FOLDER)
+    finally:
+        connection.close()
 
 
 async def starting(scope: Scope, receive: Receive, send: Send) -> None:

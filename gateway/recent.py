@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import Error, connection
+from django.db import Error
 from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import TruncSecond
 
@@ -46,8 +46,6 @@ def recall(memory: Memory, folder: Path) -> None:
     except Error as error:
         log.error("What was asked in the last minute cannot be read (%s). Limits begin anew.", type(error).__name__)
         return
-    finally:
-        connection.close()
     remember(memory, limits, sorted(past, key=lambda each: each.at), time.time())
 
 
@@ -67,10 +65,12 @@ def read(organizations: Collection[UUID], folder: Path) -> Iterator[Past]:
         .exclude(id__in=[attempt.opened.id for attempt in left])
         .annotate(second=TruncSecond("started_at"))
         .values_list("organization_id", "client_key_id", "member_id", "provider_key_id", "second")
-        .annotate(Count("pk", filter=Q(number=1)), Count("pk"), Sum(F("input_tokens") + F("output_tokens")))
+        .annotate(
+            requests=Count("pk", filter=Q(number=1)), attempts=Count("pk"), tokens=Sum(F("input_tokens") + F("output_tokens"))
+        )
     )
     for organization, client_key, member, key, second, requests, attempts, tokens in rows:
-        yield Past(str(organization), str(client_key), member, str(key), second.timestamp() + 1, requests, attempts, tokens)
+        yield Past(str(organization), str(client_key), member, str(key), second.timestamp() + 1, requests, attempts, int(tokens))
 
 
 def of_journal(attempt: Finished) -> Past:

@@ -9,8 +9,9 @@ import pytest
 import time_machine
 
 from gateway.admission import USUAL_OUTPUT_TOKENS
-from gateway.counters import Claim, Kind
+from gateway.counters import Claim, Kind, Memory
 from gateway.operations.native import read_provider, read_request, read_target
+from gateway.recent import recall
 from keys import actions
 from keys.models import ClientKey, ProviderKey
 from orgs.models import Organization, User
@@ -18,6 +19,7 @@ from tests.gateway_calls import CHAT, GREETING, STREAMED, Reply, call, get, line
 from tests.gateway_server import BY, RunningGateway
 from tests.test_gateway_uploads import BOUNDARY, FILE, MODEL, form
 from usage.actions import set_limit
+from usage.ingest import Ingester
 from usage.models import Scope
 
 pytest_plugins = ["tests.gateway_fixtures"]
@@ -307,6 +309,56 @@ def test_new_client_keys_reset_nothing(owned: RunningGateway, bob: User, scope: 
         ClientKey.objects.filter(pk=key.pk).update(owner=bob)
         gateway._bump()
         assert call(gateway).status == expected
+
+
+@pytest.mark.parametrize("booked", [False, True])
+def test_a_restart_resets_nothing(owned: RunningGateway, bob: User, globex: Organization, booked: bool) -> None:
+    gateway = owned
+    failing, key = add(gateway, behavior="broken", name="failing"), add(gateway)
+    program = str(gateway.client_key.pk)
+    scopes = [(Scope.ORGANIZATION, ""), (Scope.MEMBER, bob.pk), (Scope.CLIENT_KEY, program)]
+    scopes += [(Scope.PROVIDER_KEY, failing.pk), (Scope.PROVIDER_KEY, key.pk)]
+    for scope, target in scopes:
+        limit(gateway, scope, target, requests_per_minute=3, tokens_per_minute=10_000)
+    assert [call(gateway).status for _ in range(4)] == [200, 200, 200, 429]
+    if booked:
+        assert Ingester(gateway.folder).run_once() == 7
+    memory = Memory()
+    recall(memory, gateway.folder)
+    claims = [
+        Claim(f"keyhold:{gateway.organization.pk}:{scope}:{target}:{name}", Kind.RATE, 1, 10_000)
+        for name in ("requests", "tokens")
+        for scope, target in scopes
+    ]
+    tokens = sum(ended.closed.input_tokens + ended.closed.output_tokens for ended in gateway.attempts())
+    assert memory.take_now([claim._replace(amount=0) for claim in claims]).used == (
+        3,
+        3,
+        3,
+        3,
+        3,
+        tokens,
+        tokens,
+        tokens,
+        0,
+        tokens,
+    )
+    wait = memory.take_now([claims[0]._replace(most=3)]).wait
+    assert 40 < wait <= 61
+
+
+def test_a_restart_without_limits_or_after_a_minute_knows_nothing(gateway: RunningGateway) -> None:
+    add(gateway)
+    call(gateway)
+    memory = Memory()
+    recall(memory, gateway.folder)
+    assert memory.taken_since(0) == []
+    limit(gateway, Scope.ORGANIZATION, requests_per_minute=3)
+    with time_machine.travel(time.time() + 61):
+        recall(memory, gateway.folder)
+    assert memory.taken_since(0) == []
+    recall(memory, gateway.folder)
+    assert memory.taken_since(0)[0].amount == 1
 
 
 def test_an_edited_limit_keeps_what_was_counted(gateway: RunningGateway) -> None:
