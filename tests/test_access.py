@@ -18,7 +18,10 @@ from orgs.actions import Actor
 from orgs.models import Delivery, Organization, User
 from tests.attempts import attempt, id_given
 from usage.actions import set_model_price
+from usage.actions_prices import set_invoices, set_key_price
 from usage.ingest import book
+from usage.invoices import Billed
+from usage.models import Invoice
 
 pytestmark = pytest.mark.django_db
 
@@ -126,6 +129,11 @@ TABLE = {
     "usage_focus": (MEMBERS, NO_GET),
     "model_prices": (OWNERS, "302 404 403 422 404"),
     "model_price_remove": (NO_GET, "302 404 403 302 404"),
+    "key_price_set": (NO_GET, "302 404 403 422 404"),
+    "key_price_remove": (NO_GET, "302 404 403 302 404"),
+    "invoices": (OWNERS, "302 404 403 422 404"),
+    "invoice_import": (NO_GET, "302 404 403 422 404"),
+    "invoice_remove": (NO_GET, "302 404 403 302 404"),
 }
 STAFF = "302 302 302 302 200"  # every address under /staff/ has one door; signing in there is the product's own page
 
@@ -142,12 +150,16 @@ def world(acme: Organization, globex: Organization, alice: User, charlie: User, 
         provider_key = add_key(provider="openai", credential=credential, test=None, **fields)
         price: dict[str, Any] = {"provider": "openai", "model": "openai/gpt-99", "input_microusd": 1, "output_microusd": 1}
         price_pk = set_model_price(organization=organization, by=by, **price).pk
+        today = timezone.now().date()
+        key_price_pk = set_key_price(key=provider_key, from_day=today, thousandths=850, by=by).pk
+        set_invoices(organization=organization, billed=[Billed(provider_key, today.replace(day=1), 1)], by=by)
         request_id = id_given(timezone.now())
         book([attempt(organization, at=timezone.now(), request_id=str(request_id))])
         client_pk = issue_client_key(**fields)[0].pk
         webhook_pk = add_webhook(organization=organization, url="https://hooks.example.com/", by=by)[0].pk
         delivery_pk = Delivery.objects.create(webhook_id=webhook_pk, tag="x", payload={"id": "1", "subject": "Hello"}).pk
-        told = {"webhook": webhook_pk, "delivery": delivery_pk, "owner": owner.pk}
+        invoice_pk = Invoice.objects.get(organization=organization).pk
+        told = {"key": key_price_pk, "invoice": invoice_pk, "webhook": webhook_pk, "delivery": delivery_pk, "owner": owner.pk}
         return told | {
             "provider": provider_key.pk,
             "client": client_pk,

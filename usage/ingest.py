@@ -22,13 +22,12 @@ from django.db import connection, transaction
 from msgspec.structs import astuple, replace
 
 from keys.models import ClientKey, HealthMark, ProviderKey
-from keys.overrides import spelled
-from keys.providers import PROVIDERS
 from orgs.models import Organization
-from usage import journal, latency, marks, prices, sums
+from usage import journal, latency, marks, sums
 from usage.journal import Finished, Skipped
-from usage.models import DailyRollup, HourlyRollup, JournalSegment, ModelPrice, Outcome, UsageEvent
+from usage.models import DailyRollup, HourlyRollup, JournalSegment, Outcome, UsageEvent
 from usage.periods import zone
+from usage.pricing import Prices
 
 TICK_SECONDS = 0.25
 PATIENCE_SECONDS = 5.0  # the longest pause after a failure
@@ -43,8 +42,6 @@ HOURLY_KEY = ("organization", "hour", "provider", "model", "outcome")
 TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")
 MEASURES = ("requests", *TOKENS, "unpriced", "estimated", "estimated_cost_microusd", *latency.COLUMNS)
 SLOT = {name: place for place, name in enumerate(MEASURES)}
-
-type OwnPrices = dict[tuple[UUID, str, str], list[int]]  # by organization, provider and model: rates for input and output
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +74,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     cached_input_tokens: int
     reasoning_tokens: int
     estimated: bool
-    estimated_cost_microusd: int | None = None
+    estimated_cost_microusd: int | None
 
 
 class Ingester:
@@ -180,7 +177,8 @@ def book(attempts: Iterable[Finished]) -> int:
     """
     events = _new_events(attempts)
     zones = _zones({event.organization for event in events})
-    events = _with_own_prices([event for event in events if event.organization in zones])
+    known = Prices.of_all(zones)
+    events = [_priced(event, known[event.organization]) for event in events if event.organization in zones]
     sums.insert(UsageEvent, Event.__struct_fields__, map(astuple, events))
     daily, hourly = _summed(events, zones)
     sums.add(DailyRollup, DAILY_KEY, MEASURES, daily)
@@ -216,9 +214,12 @@ def _present(events: Iterable[Event]) -> set[UUID]:
 
 
 def _event(attempt: Finished) -> Event:
-    """The event as columns can hold it: text cut to length and free of NUL, counts within what is believed."""
+    """The event as columns can hold it: text cut to length and free of NUL, counts within what is believed.
+
+    Its cost is what the provider reported, if it did, until prices are applied.
+    """
     opened, closed = attempt.opened, attempt.closed
-    event = Event(
+    return Event(
         id=UUID(opened.id),
         request_id=UUID(opened.request_id),
         organization=UUID(opened.organization_id),
@@ -244,8 +245,8 @@ def _event(attempt: Finished) -> Event:
         cached_input_tokens=_count(closed.cached_input_tokens),
         reasoning_tokens=_count(closed.reasoning_tokens),
         estimated=closed.estimated,
+        estimated_cost_microusd=_count(closed.reported_cost_microusd),
     )
-    return replace(event, estimated_cost_microusd=_cost(event, _count(closed.reported_cost_microusd)))
 
 
 def _skipped(keys: Iterable[Skipped]) -> str:
@@ -262,42 +263,21 @@ def _count[T: (int, int | None)](value: T, most: int = MOST) -> T:
     return value if value is None else min(max(value, 0), most)
 
 
-def _cost(event: Event, reported: int | None) -> int | None:
-    """None where no price is known. A failure that used no tokens cost nothing, whatever the model."""
-    if reported is None and event.outcome != Outcome.OK and not (event.input_tokens or event.output_tokens):
-        return 0
-    if event.provider not in PROVIDERS:
-        return reported
-    return prices.cost_microusd(
-        PROVIDERS[event.provider],
-        event.native_model,
+def _priced(event: Event, prices: Prices) -> Event:
+    """With what it cost in place of what the provider reported."""
+    cost = prices.cost_microusd(
+        provider=event.provider,
+        native_model=event.native_model,
         model=event.model,
+        key_id=event.provider_key_id,
+        answered=event.outcome == Outcome.OK,
         input_tokens=event.input_tokens,
         output_tokens=event.output_tokens,
         cached_input_tokens=event.cached_input_tokens,
         reasoning_tokens=event.reasoning_tokens,
-        reported_cost_microusd=reported,
+        reported_cost_microusd=event.estimated_cost_microusd,
         at=event.started_at,
     )
-
-
-def _with_own_prices(events: Sequence[Event]) -> list[Event]:
-    """The events; those that nothing else prices cost what their organization says, if it says anything."""
-    own = _own_prices({event.organization for event in events if event.estimated_cost_microusd is None})
-    return [_with_own_price(event, own) if event.estimated_cost_microusd is None else event for event in events]
-
-
-def _own_prices(organizations: set[UUID]) -> OwnPrices:
-    rows = ModelPrice.objects.filter(organization__in=organizations)
-    fields = ("organization", "provider", "model", "input_microusd", "output_microusd")
-    return {(organization, provider, model): rates for organization, provider, model, *rates in rows.values_list(*fields)}
-
-
-def _with_own_price(event: Event, own: OwnPrices) -> Event:
-    price = own.get((event.organization, event.provider, spelled(event.model)))
-    if price is None:
-        return event
-    cost = prices.own_cost_microusd(*price, input_tokens=event.input_tokens, output_tokens=event.output_tokens)
     return replace(event, estimated_cost_microusd=_count(cost))
 
 

@@ -13,6 +13,7 @@ from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelPrice, TieredPrices
 
 from keys.providers import Provider, Shape
+from usage.models.prices import LIST
 
 MICRO = 1_000_000
 CURVED = ("requests_kcount", "output_reasoning_mtok")  # prices that are no plain rate for each token
@@ -41,9 +42,11 @@ def cost_microusd(
     reasoning_tokens: int = 0,
     reported_cost_microusd: int | None = None,
     at: datetime,
+    thousandths: int = LIST,
 ) -> int | None:
     """Millionths of a dollar, rounded half up; None where no price is known. What the provider itself reported wins.
 
+    `thousandths` of the list price are paid; what the provider reported is what is paid already.
     A price of nothing for something counts as unknown: the tables hold models that are billed by the second or the image.
     """
     if reported_cost_microusd is not None:
@@ -64,7 +67,7 @@ def cost_microusd(
             input_tokens=input_tokens, cache_read_tokens=cached, output_tokens=output_tokens, output_reasoning_tokens=reasoning
         )
         cost = price.calc_price(usage)["total_price"] * MICRO
-    return int(cost.quantize(Decimal(1), ROUND_HALF_UP)) if cost else None
+    return int((cost * thousandths / LIST).quantize(Decimal(1), ROUND_HALF_UP)) if cost else None
 
 
 def own_cost_microusd(input_microusd: int, output_microusd: int, *, input_tokens: int, output_tokens: int) -> int | None:

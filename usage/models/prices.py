@@ -1,6 +1,7 @@
 """What an organization says about prices."""
 
 import uuid
+from datetime import date
 
 from django.db import models
 from django.utils import timezone
@@ -8,6 +9,8 @@ from django.utils import timezone
 from keys.providers import PROVIDERS, Provider
 from orgs.models import Organization, User
 from usage.figures import exact_dollars
+
+LIST = 1000  # thousandths: the list price as it stands
 
 
 class ModelPriceQuerySet(models.QuerySet["ModelPrice"]):
@@ -48,6 +51,12 @@ class ModelPrice(models.Model):
         return exact_dollars(self.output_microusd)
 
 
+class KeyPriceQuerySet(models.QuerySet["KeyPrice"]):
+    def for_org(self, organization: Organization) -> "KeyPriceQuerySet":
+        """For each key the latest comes first."""
+        return self.filter(organization=organization).order_by("provider_key_id", "-from_day")
+
+
 class KeyPrice(models.Model):
     """What the provider of one key charges against its list, from a day on: a multiplier in thousandths."""
 
@@ -59,13 +68,39 @@ class KeyPrice(models.Model):
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
 
+    objects = KeyPriceQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["organization", "provider_key_id", "from_day"], name="one_key_price_per_day")
         ]
 
     def __str__(self) -> str:
-        return f"{self.thousandths / 1000} from {self.from_day}"
+        return f"{self.multiplier} from {self.from_day}"
+
+    @property
+    def multiplier(self) -> str:
+        """As a person types it: 0.85."""
+        return f"{self.thousandths / 1000:g}"
+
+    @property
+    def words(self) -> str:
+        """What it means, as in 15% off the list price."""
+        if not self.thousandths:
+            return "Nothing to pay"
+        away = abs(LIST - self.thousandths)
+        if not away:
+            return "The list price"
+        return f"{away / 10:g}% {'off' if self.thousandths < LIST else 'above'} the list price"
+
+
+class InvoiceQuerySet(models.QuerySet["Invoice"]):
+    def for_org(self, organization: Organization) -> "InvoiceQuerySet":
+        return self.filter(organization=organization).order_by("-month", "provider_key_id")
+
+    def of_month(self, month: date) -> "InvoiceQuerySet":
+        """By the month's first day."""
+        return self.filter(month=month)
 
 
 class Invoice(models.Model):
@@ -78,6 +113,8 @@ class Invoice(models.Model):
     total_microusd = models.BigIntegerField()
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
+
+    objects = InvoiceQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["organization", "provider_key_id", "month"], name="one_invoice_per_month")]
