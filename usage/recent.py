@@ -1,7 +1,7 @@
 """Single requests below a report, the latest first, with its filters: each leads to its own page."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from django.db.models import Q, Sum
@@ -50,7 +50,7 @@ class Recent:
 
 
 def recent(organization: Organization, query: Query, names: Names) -> Recent:
-    """Two queries. Where not everybody's usage is told apart, only the viewer's own requests."""
+    """At most two queries. Where not everybody's usage is told apart, only the viewer's own requests."""
     events = _events(organization, query)
     page, more = events[:PAGE], len(events) > PAGE
     return Recent(
@@ -75,23 +75,22 @@ def _note(query: Query) -> str:
 
 def _events(organization: Organization, query: Query) -> list[UsageEvent]:
     """One more than a page."""
-    begin, end = query.period.span()
     cursor = _read(query.params.get("before", ""))
+    begin, end = query.period.span()
     end = min(end, cursor[0]) if cursor else end
-    days = _days(organization, query, begin, end, exact=cursor is None)
-    if days is None:
-        return []
-    begin = max(begin, day_span(days[0], query.period.zone)[0] - DAY)
-    end = min(end, day_span(days[1], query.period.zone)[1] + DAY)
-    upto = Q(started_at__lte=end) if cursor else Q(started_at__lt=end)
+    if query.filters or query.only is not None:
+        begin, end = _narrowed(organization, query, begin, end, exact=cursor is None)
+    upto = Q(started_at__lt=end)
     if cursor:
-        upto &= Q(started_at__lt=cursor[0]) | Q(started_at=cursor[0], id__lt=cursor[1])
+        upto |= Q(started_at=cursor[0], id__lt=cursor[1])
     found = UsageEvent.objects.filter(_wanted(_for_events(query)), upto, organization=organization, started_at__gte=begin)
-    return list(found.defer("skipped").order_by("-started_at", "-id")[: PAGE + 1])
+    return list(found.filter(started_at__lte=end).defer("skipped").order_by("-started_at", "-id")[: PAGE + 1])
 
 
-def _days(organization: Organization, query: Query, begin: datetime, end: datetime, *, exact: bool) -> tuple[date, date] | None:
-    """The first and the last day that lines of this page may be of; None if there are none.
+def _narrowed(
+    organization: Organization, query: Query, begin: datetime, end: datetime, *, exact: bool
+) -> tuple[datetime, datetime]:
+    """The part of that time in which a page's lines are.
 
     Sums know where to look, so that what is rare is not searched for in every event of a long period. A day more on each
     side is looked at: days were another time zone's if the organization changed its own. Unless `exact`, the last day may
@@ -100,13 +99,15 @@ def _days(organization: Organization, query: Query, begin: datetime, end: dateti
     zone = query.period.zone
     first, last = begin.astimezone(zone).date(), end.astimezone(zone).date()
     rows = DailyRollup.objects.filter(_wanted(query), organization=organization, day__range=(first - DAY, last + DAY))
-    counted, found = 0, []
+    counted, days = 0, []
     for day, requests_of_day in rows.values_list("day").annotate(sum=Sum("requests")).order_by("-day"):
-        found.append(day)
+        days.append(day)
         counted += requests_of_day if exact or day < last else 0
         if counted > PAGE and day < last:
             break
-    return (found[-1], found[0]) if found else None
+    if not days:
+        return begin, begin
+    return max(begin, day_span(days[-1], zone)[0] - DAY), min(end, day_span(days[0], zone)[1] + DAY)
 
 
 def _wanted(query: Query) -> Q:
