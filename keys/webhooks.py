@@ -7,7 +7,6 @@ from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from typing import Any
 
-from aiohttp.abc import AbstractResolver
 from django.conf import settings
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
@@ -40,10 +39,11 @@ def deliver_due(now: datetime) -> int:
 
 
 @sensitive_variables()
-def deliver(deliveries: Sequence[Delivery], resolver: AbstractResolver | None = None) -> None:
-    """Try each once, and note what came of it."""
+def deliver(deliveries: Sequence[Delivery], egress: Egress | None = None) -> None:
+    """Try each once, and note what came of it. `egress`: not started; by default, one as the operator's settings say."""
+    egress = egress or Egress(AllowList.parse(settings.EGRESS_ALLOW))
     ready = [(delivery, outbound) for delivery in deliveries if (outbound := signed(delivery))]
-    for (delivery, _), (status, problem) in zip(ready, run(post_all(ready, resolver)), strict=True):
+    for (delivery, _), (status, problem) in zip(ready, run(post_all(ready, egress)), strict=True):
         webhooks.note(delivery, status, problem, timezone.now())
 
 
@@ -73,8 +73,8 @@ def run[T](work: Coroutine[Any, Any, T]) -> T:
         loop.close()
 
 
-async def post_all(ready: Sequence[tuple[Delivery, Outbound]], resolver: AbstractResolver | None) -> list[Outcome]:
-    async with Egress(AllowList.parse(settings.EGRESS_ALLOW), resolver) as egress:
+async def post_all(ready: Sequence[tuple[Delivery, Outbound]], egress: Egress) -> list[Outcome]:
+    async with egress:
         return await asyncio.gather(*(post(egress, outbound, webhooks.body_of(delivery)) for delivery, outbound in ready))
 
 

@@ -24,7 +24,8 @@ from django.test import Client
 from keys import data_keys, tasks, upkeep
 from keys import webhooks as sending
 from keys.actions.webhooks import MOST, add_webhook, remove_webhook, set_webhook_enabled
-from keys.egress import Patience
+from keys.addresses import AllowList
+from keys.egress import Egress, Patience
 from orgs import webhooks
 from orgs.actions import Actor
 from orgs.models import AuditEvent, Delivery, Notice, Organization, User, Webhook
@@ -310,7 +311,7 @@ class Names(AbstractResolver):
 
 def test_a_name_that_leads_inside_is_refused(acme: Organization) -> None:
     delivery = waiting(add(acme)[0])
-    sending.deliver([delivery], Names("10.0.0.5"))
+    sending.deliver([delivery], Egress(AllowList.parse([]), Names("10.0.0.5")))
     delivery.refresh_from_db()
     assert delivery.problem == "The address is not on the public internet."
 
@@ -328,7 +329,7 @@ def test_slow_receivers_and_name_servers_hold_up_nobody(
     deliveries.append(waiting(add(acme, "https://slow-names.example.com/")[0]))
     try:
         started = datetime.now(UTC)
-        sending.deliver(deliveries, Names("10.0.0.5", released))
+        sending.deliver(deliveries, Egress(AllowList.parse(["127.0.0.1"]), Names("10.0.0.5", released)))
         assert datetime.now(UTC) - started < timedelta(seconds=5)  # one after the other, or the name server, take longer
     finally:
         released.set()
