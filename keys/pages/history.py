@@ -13,10 +13,14 @@ SENTENCES = {
     "provider_key:enable": "Turned on",
     "provider_key:failing": "Failing, taken out",
     "provider_key:recovered": "Works again",
+    "provider_key:remove_invoice": "Invoice deleted",
     "provider_key:remove_limit": "Rate limit removed",
+    "provider_key:remove_price": "Negotiated price removed",
     "provider_key:replace": "Credential replaced",
     "provider_key:restore": "Credential restored",
+    "provider_key:set_invoice": "Invoice entered",
     "provider_key:set_limit": "Rate limit set",
+    "provider_key:set_price": "Negotiated price set",
 }
 MARKS = {"provider_key:failing": "failing", "provider_key:recovered": "healthy"}
 TESTS = {
