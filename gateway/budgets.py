@@ -1,13 +1,16 @@
-"""Budgets as bounds: what a request may cost at worst is reserved, and corrected by what it did cost. Millionths of a dollar."""
+"""Budgets as bounds: what a request may cost at worst is held while it runs, and what it did cost is spent.
+
+Amounts are millionths of a dollar.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from gateway.admission import Asked, Bound, Ended, Shown
 from gateway.books import Books, counter
-from gateway.counters import Claim, Kind, Taken
+from gateway.counters import NEVER, Claim, Kind, Taken
 from gateway.errors import Refusal, unavailable
 from gateway.refusals import NO_RETRY, title
 from gateway.snapshot import Caller, Tenant
@@ -21,8 +24,8 @@ from usage.periods import zone
 from usage.pricing import Prices
 
 LASTS_SECONDS = 3 * 24 * 3600  # a counter that nobody touched for so long begins anew with what is booked
-AT_LEAST = 1  # is reserved, so that there is a counter to correct
-NEVER = Claim("keyhold:never", Kind.HELD, 1, 0)
+AT_LEAST = 1  # so that nothing fits into a budget that is spent, and that there is a counter to correct
+CLOSED = Claim("keyhold:closed", Kind.HELD, 1, 0)
 CALLED = {Period.DAY: "daily", Period.WEEK: "weekly", Period.MONTH: "monthly", Period.LIFETIME: "lifetime"}
 
 
@@ -59,7 +62,10 @@ class Pricing:
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """A budget as it meets one request. `whose`: as in "the budget of". `start`: what is booked; `at_worst`: what may come."""
+    """What is spent of a budget. `whose`: as in "the budget of". `start`: what is booked; `at_worst`: what a request may cost.
+
+    It refuses nothing: what stops at a budget stops at Held, which stands after it.
+    """
 
     budget: Budget
     whose: str
@@ -70,74 +76,68 @@ class Purse:
 
     @property
     def claim(self) -> Claim:
-        stops = self.budget.hard and makes(self.pricing.asked)
-        most = self.budget.amount_microusd if stops else None
-        return Claim(counter(self.budget, self.window), Kind.SPENT, self.at_worst, most, self.start, LASTS_SECONDS)
+        return Claim(counter(self.budget, self.window), Kind.SPENT, AT_LEAST, None, self.start, LASTS_SECONDS)
 
     def counts(self, ended: Sequence[Ended]) -> int:
         return sum(worth(self.budget, self.pricing.of(each)) for each in ended)
 
     def refusal(self, taken: Taken) -> Refusal:
-        """402, which stays so until the budget resets or is raised; 429 where it is running requests that hold the rest."""
-        resets_at = self.window.resets_at
-        resets = {"x-keyhold-budget-resets-at": resets_at.isoformat()} if resets_at else {}
-        said = f"The {called(self.budget)} budget of {self.whose}, {exact_dollars(self.budget.amount_microusd)}, "
-        said += self._state(taken)
-        if self._fits_later(taken):
-            headers = {"retry-after": "1"} | resets
-            return Refusal(429, "budget_reserved", f"{said}. Try again in a second.", headers=headers)
-        return Refusal(402, "budget_exhausted", f"{said}. {self._resets}", headers=NO_RETRY | resets)
+        raise NotImplementedError
 
     def reason(self, taken: Taken) -> str:
-        return f"has a {called(self.budget)} budget that {self._state(taken)}"
+        raise NotImplementedError
 
     def headers(self, used: int) -> tuple[str, int, int] | None:
         amount = self.budget.amount_microusd
         return ("budget-microusd", amount, max(amount - used, 0)) if self.budget.hard else None
 
-    def _fits_later(self, taken: Taken) -> bool:
-        return self._left(taken) + self._held(taken) >= self.at_worst
 
-    def _left(self, taken: Taken) -> int:
-        assert taken.refused is not None
-        return self.budget.amount_microusd - taken.used[taken.refused]
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What running requests may cost at worst, on top of what is spent of their budget."""
 
-    def _held(self, taken: Taken) -> int:
-        """By requests that run now: what Running counts, which stands after each hard budget."""
-        assert taken.refused is not None
-        return taken.used[taken.refused + 1]
-
-    def _state(self, taken: Taken) -> str:
-        if self._fits_later(taken):
-            return "has enough left for this request once those that run now have ended"
-        left = self._left(taken) + self._held(taken)
-        if left <= 0:
-            return "is used up"
-        return f"has {dollars(left)} left, and this request may cost up to {dollars(self.at_worst)}"
+    purse: Purse
 
     @property
-    def _resets(self) -> str:
-        if self.window.after is None or self.window.first is None:
-            return "It does not reset; an owner of the organization can raise it."
-        return f"It resets on {day(self.window.after, self.window.first.year)} at midnight, {zone_name(self.window.zone)}."
-
-
-class Running(NamedTuple):
-    """Beside a hard budget: how much of what counts as spent is only held by requests that run now. Refuses nothing."""
-
-    claim: Claim
+    def claim(self) -> Claim:
+        purse = self.purse
+        return Claim(f"{purse.claim.key}:held", Kind.HELD, purse.at_worst, purse.budget.amount_microusd, on_top=True)
 
     def counts(self, ended: Sequence[Ended]) -> int:
         return 0
 
     def refusal(self, taken: Taken) -> Refusal:
-        raise NotImplementedError
+        """402, which stays so until the budget resets or is raised; 429 where it is running requests that hold the rest."""
+        budget, resets_at = self.purse.budget, self.purse.window.resets_at
+        resets = {"x-keyhold-budget-resets-at": resets_at.isoformat()} if resets_at else {}
+        said = (
+            f"The {called(budget)} budget of {self.purse.whose}, {exact_dollars(budget.amount_microusd)}, {self._state(taken)}."
+        )
+        if taken.wait < NEVER:
+            return Refusal(429, "budget_reserved", f"{said} Try again in a second.", headers={"retry-after": "1"} | resets)
+        return Refusal(402, "budget_exhausted", f"{said} {self._resets}", headers=NO_RETRY | resets)
 
     def reason(self, taken: Taken) -> str:
-        raise NotImplementedError
+        return f"has a {called(self.purse.budget)} budget that {self._state(taken)}"
 
     def headers(self, used: int) -> None:
         return None
+
+    def _state(self, taken: Taken) -> str:
+        assert taken.refused is not None
+        if taken.wait < NEVER:
+            return "has enough left for this request once those that run now have ended"
+        left = self.purse.budget.amount_microusd - taken.used[taken.refused - 1]
+        if left <= 0:
+            return "is used up"
+        return f"has {dollars(left)} left, and this request may cost up to {dollars(self.purse.at_worst)}"
+
+    @property
+    def _resets(self) -> str:
+        window = self.purse.window
+        if window.after is None or window.first is None:
+            return "It does not reset; an owner of the organization can raise it."
+        return f"It resets on {day(window.after, window.first.year)} at midnight, {zone_name(window.zone)}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class Shut:
     why: str
     told: Refusal
 
-    claim = NEVER
+    claim = CLOSED
 
     def counts(self, ended: Sequence[Ended]) -> int:
         return 0
@@ -234,8 +234,7 @@ class Budgets:
             return []
         at_worst = max((worth(budget, cost) for cost in worst), default=0)
         purse = Purse(budget, whose, window, pricing, start, max(at_worst, AT_LEAST))
-        running = Running(Claim(f"{purse.claim.key}:running", Kind.HELD, purse.at_worst, None))
-        return [purse, running] if stops else [purse]
+        return [purse, Held(purse)] if stops else [purse]
 
 
 def owned(caller: Caller) -> Iterator[tuple[Budget, str]]:

@@ -1,7 +1,7 @@
 -- One step of gateway/shared_counters.py: changes first, then all claims or none of them. It reads no clock but Valkey's own.
 -- KEYS: who is alive; the counters of changes; the counters of claims.
 -- ARGV: process, slots a minute, slots a second, seconds to be alive, number of changes; {kind, amount, at, lasts} for each
--- change; {kind, amount, most or -1, start, lasts} for each claim.
+-- change; {kind, amount, most or -1, start, lasts, 1 if on top of the claim before or 0} for each claim.
 -- Answers {place of the refused claim or 0, milliseconds to wait or -1, slot, 1 if this process was not known, processes alive,
 -- used of each claim...}.
 
@@ -111,15 +111,16 @@ local claims, used, refused, longest = {}, {}, 0, 0
 for number = 2 + changes, #KEYS do
     local kind, amount, most = ARGV[place], tonumber(ARGV[place + 1]), tonumber(ARGV[place + 2])
     local so_far = used_of(kind, KEYS[number], ARGV[place + 3])
+    local below = ARGV[place + 5] == '1' and used[#used] or 0
     claims[#claims + 1] = {kind, KEYS[number], amount, so_far, ARGV[place + 4]}
     used[#used + 1] = so_far
-    if most >= 0 and so_far + amount > most then
+    if most >= 0 and below + so_far + amount > most then
         local wait = -1
         if kind == 'rate' then wait = free_in(KEYS[number], so_far, amount, most)
-        elseif kind == 'held' and amount <= most then wait = 1000 end
+        elseif kind == 'held' and below + amount <= most then wait = 1000 end
         if refused == 0 or (longest >= 0 and (wait < 0 or wait > longest)) then refused, longest = #used, wait end
     end
-    place = place + 5
+    place = place + 6
 end
 if refused == 0 then
     for number, claim in ipairs(claims) do

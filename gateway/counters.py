@@ -37,6 +37,9 @@ class Claim(NamedTuple):
     catches up with it where something was counted elsewhere. `lasts`: for how many seconds it is kept after it was last touched.
     What a key stands for must stay the same for as long as its counter may live: a budget's key names its period's beginning,
     and does not name its amount, so that an edit of the amount resets nothing.
+
+    on_top: of `most`, what the claim before this one has used is taken already. So a budget is what was spent, and on top of
+    it what running requests hold: that of a process which died is free again, and nothing is spent that was only held.
     """
 
     key: str
@@ -45,6 +48,7 @@ class Claim(NamedTuple):
     most: int | None
     start: int = 0
     lasts: int = 0
+    on_top: bool = False
 
 
 class Taken(NamedTuple):
@@ -158,7 +162,8 @@ class Memory:
         now = self._clock()
         with self._lock:
             used = [self._used(claim, now) for claim in claims]
-            waits = [self._wait(claim, before, now) for claim, before in zip(claims, used, strict=True)]
+            below = [used[place - 1] if claim.on_top else 0 for place, claim in enumerate(claims)]
+            waits = [self._wait(*each, now) for each in zip(claims, used, below, strict=True)]
             longest = max(waits, default=0.0)
             if longest > 0:
                 return Taken(tuple(used), waits.index(longest), longest)
@@ -186,12 +191,12 @@ class Memory:
         spent = self._spent.get(claim.key)
         return max(spent.total, claim.start) if spent and spent.until > now else claim.start
 
-    def _wait(self, claim: Claim, used: int, now: float) -> float:
-        if claim.most is None or used + claim.amount <= claim.most:
+    def _wait(self, claim: Claim, used: int, below: int, now: float) -> float:
+        if claim.most is None or below + used + claim.amount <= claim.most:
             return 0.0
         if claim.kind is Kind.RATE and claim.key in self._windows:
             return self._windows[claim.key].free_in(claim.amount, claim.most, now)
-        return SOON if claim.kind is Kind.HELD and claim.amount <= claim.most else NEVER
+        return SOON if claim.kind is Kind.HELD and below + claim.amount <= claim.most else NEVER
 
     def _put(self, claim: Claim, now: float) -> None:
         match claim.kind:

@@ -115,17 +115,20 @@ class Shared:
 
     def _take_alone(self, claims: Sequence[Claim], *, arrived: bool = False) -> Taken:
         """arrived: Valkey was sent these claims and may have counted them, so what they spend is not owed to it again."""
-        taken = self._own.take_now([claim._replace(most=self._share(claim)) for claim in claims])
+        pairs = zip(claims, (None, *claims), strict=False)
+        taken = self._own.take_now([claim._replace(most=self._share(claim, before)) for claim, before in pairs])
         if taken.refused is None and not arrived:
             self._note_spent([Change(claim.key, claim.kind, claim.amount, lasts=claim.lasts) for claim in claims])
         return taken
 
-    def _share(self, claim: Claim) -> int | None:
+    def _share(self, claim: Claim, before: Claim | None) -> int | None:
+        """Of a budget, of what was left of it when Valkey was lost."""
         if claim.most is None:
             return None
         processes = max(self._processes, self._alive)
-        if claim.kind is Kind.SPENT:
-            known = self._spent_then.setdefault(claim.key, claim.start)
+        spent = before if claim.on_top else claim
+        if spent and spent.kind is Kind.SPENT:
+            known = self._spent_then.setdefault(spent.key, spent.start)
             return known + max(claim.most - known, 0) // processes
         return max(claim.most // processes, min(claim.amount, claim.most))
 
@@ -230,7 +233,8 @@ def arguments(process: str, changes: Sequence[Change], claims: Sequence[Claim]) 
     for change in changes:
         told += (change.kind, change.amount, change.at, max(change.lasts, 1))
     for claim in claims:
-        told += (claim.kind, claim.amount, -1 if claim.most is None else claim.most, claim.start, max(claim.lasts, 1))
+        most = -1 if claim.most is None else claim.most
+        told += (claim.kind, claim.amount, most, claim.start, max(claim.lasts, 1), int(claim.on_top))
     return keys, told
 
 
