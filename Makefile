@@ -4,7 +4,7 @@
 
 PYTHON := .venv/bin/python
 PURE := gateway keys/vault.py keys/json_source.py keys/addresses.py keys/credentials.py keys/catalog.py keys/overrides.py \
-	keys/routing.py keys/health.py keys/preferences.py keys/restrictions.py keys/order.py keys/schedule.py keys/pages/strip.py \
+	keys/routing.py keys/health.py keys/preferences.py keys/restrictions.py keys/networks.py keys/order.py keys/schedule.py keys/pages/strip.py \
 	keys/pages/history.py keys/client_keys.py keys/providers keys/egress.py usage/journal.py usage/latency.py usage/prices.py
 
 help: ## List these commands.

@@ -200,6 +200,7 @@ def issue(organization: Organization, people: tuple[Actor, ...], now: datetime) 
         actions.pause_client_key(key=clients["eval-runner"], by=ada)
     ClientKey.objects.filter(pk=clients["legacy-bot"].pk).update(revoked_at=now - 60 * DAY)
     ClientKey.objects.filter(pk=clients["eval-runner"].pk).update(paused_at=now - 3 * DAY)
+    ClientKey.objects.filter(pk=clients["notebook-priya"].pk).update(expires_at=now + 6 * DAY + HOUR, told_expiring_at=now)
     return clients, issued["web-app"][1]
 
 

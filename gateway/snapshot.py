@@ -239,7 +239,7 @@ def callers_of(tenant: Tenant, keys: Iterable[ClientKey]) -> dict[str, Caller]:
                 caller,
                 until=routes.seconds(key.rolled_until),
                 pepper=peppers[key.rolled_pepper_version],
-                digest=bytes(key.rolled_digest),
+                digest=bytes(key.rolled_digest or b""),
             )
     return callers
 

@@ -63,5 +63,5 @@ def test_a_client_key_is_made_changed_rolled_and_reported(keyhold: Server, visit
     ada.press("link", "All client keys of Ada")
     ada.look()
     ada.page.get_by_label("Revoke them: their programs are refused").check()
-    ada.press("button", "Do this with all 1")
+    ada.press("button", "Do this with this key")
     ada.sees("1 client key of Ada revoked.")
