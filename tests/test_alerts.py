@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from django.core.mail import EmailMessage
 from hypothesis import given
 from hypothesis import strategies as some
 
+import gateway.budgets
 from keys import tasks
 from keys.models import RoutingPreference
 from orgs.models import Notice, Organization, User
@@ -213,6 +215,10 @@ def test_a_budget_that_refuses_before_its_end_is_told_once(world: Organization) 
     notice = Notice.objects.get(tag="budget:100")
     assert notice.subject == "Acme is stopped by its budget"
     assert "The rest is too little for what some requests may cost." in notice.body
+
+
+def test_the_gateway_calls_such_a_refusal_as_it_is_looked_for() -> None:
+    assert f'"{alerts.EXHAUSTED}"' in Path(gateway.budgets.__file__).read_text()
 
 
 @pytest.mark.django_db
