@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from gateway.admission import Asked, Bound, Ended, Shown
 from gateway.books import Books, counter
-from gateway.counters import NEVER, Claim, Kind, Taken
+from gateway.counters import Claim, Kind, Taken
 from gateway.errors import Refusal, unavailable
 from gateway.refusals import NO_RETRY, title
 from gateway.snapshot import Caller, Tenant
@@ -113,7 +113,7 @@ class Held:
         said = (
             f"The {called(budget)} budget of {self.purse.whose}, {exact_dollars(budget.amount_microusd)}, {self._state(taken)}."
         )
-        if taken.wait < NEVER:
+        if self._fits(taken):
             return Refusal(429, "budget_reserved", f"{said} Try again in a second.", headers={"retry-after": "1"} | resets)
         return Refusal(402, "budget_exhausted", f"{said} {self._resets}", headers=NO_RETRY | resets)
 
@@ -123,11 +123,18 @@ class Held:
     def headers(self, used: int) -> None:
         return None
 
-    def _state(self, taken: Taken) -> str:
+    def _left(self, taken: Taken) -> int:
         assert taken.refused is not None
-        if taken.wait < NEVER:
-            return "has enough left for this request once those that run now have ended"
-        left = self.purse.budget.amount_microusd - taken.used[taken.refused - 1]
+        return self.purse.budget.amount_microusd - taken.used[taken.refused - 1]
+
+    def _fits(self, taken: Taken) -> bool:
+        """Once others have ended, or once Valkey is back: without it no process has more than its share of what is left."""
+        return self._left(taken) >= self.purse.at_worst
+
+    def _state(self, taken: Taken) -> str:
+        left = self._left(taken)
+        if self._fits(taken):
+            return "has enough left for this request, but other requests hold it at the moment"
         if left <= 0:
             return "is used up"
         return f"has {dollars(left)} left, and this request may cost up to {dollars(self.purse.at_worst)}"

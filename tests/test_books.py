@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from gateway.counters import Memory
 from gateway.errors import Refusal
 from gateway.health import HealthBoard
 from gateway.operations.chat import read_request
+from gateway.shared_counters import Shared
 from gateway.snapshot import Caller, load
 from gateway.wires.values import Usage
 from keys import actions
@@ -213,3 +215,20 @@ def test_while_nothing_can_be_read_hard_budgets_refuse_for_now_and_soft_ones_do_
     assert refused.value.headers["retry-after"] == "5"
     gateway.seconds += RETRY_SECONDS
     gateway.ask()
+
+
+def test_without_valkey_each_process_spends_its_share_of_what_is_left(gateway: Gateway, acme: Organization) -> None:
+    allow(acme)
+    book(attempt(acme) for _ in range(4))  # 8,200 are left, a quarter of that is 2,050, and a request may cost 1,040
+    shared = Shared("redis://127.0.0.1:1", 4)
+    gateway.runner.run(shared.__aenter__())
+    gateway.admission = replace(gateway.admission, counters=shared)
+    try:
+        for _ in range(3):
+            gateway.ask(costs=Usage(input_tokens=100, output_tokens=20))
+        with pytest.raises(Refusal) as refused:
+            gateway.ask()
+        assert (refused.value.status, refused.value.code) == (429, "budget_reserved")
+        assert gateway.spent() == 7 * FACT
+    finally:
+        gateway.runner.run(shared.__aexit__())

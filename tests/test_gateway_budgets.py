@@ -227,4 +227,7 @@ def test_a_request_whose_worst_is_held_by_another_may_come_again(gateway: Runnin
         read_until(running, b"\r\n\r\n")
         told = call(gateway, BRIEF)
     assert (told.status, told.error["code"]) == (429, "budget_reserved")
-    assert "has enough left for this request once those that run now have ended. Try again in a second." in told.error["message"]
+    assert (
+        "has enough left for this request, but other requests hold it at the moment. Try again in a second."
+        in told.error["message"]
+    )
