@@ -38,7 +38,7 @@ def find(organization: Organization, scope: str, id: str) -> Target:
     kind = Scope(scope)
     try:
         target = next(_read(organization, kind, _which(kind, id)))
-    except (ValueError, StopIteration):
+    except (ValueError, OverflowError, StopIteration):  # SQLite takes no number of any length
         raise NoSuchTarget(f"{scope} {id}") from None
     if target.id != id:
         raise NoSuchTarget(f"{scope} {id}")  # the same, spelled otherwise
