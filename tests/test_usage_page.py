@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from html import unescape
@@ -482,14 +482,17 @@ def test_the_latest_requests_are_listed_with_their_walks(owner: Client, acme: Or
     assert "21 Nov" not in text_of(owner, f"{USAGE}?range=24h").partition("Latest requests")[2]
 
 
-def test_the_list_goes_on_page_by_page(owner: Client, acme: Organization) -> None:
-    book([attempt(acme, at=NOON - timedelta(hours=number)) for number in range(45)])
-    found, url = [], USAGE
+def all_pages(client: Client, url: str) -> Iterator[str]:
     while url:
-        page = owner.get(url).content.decode()
-        found.append(re.findall(r"/requests/(01[^/]*)/", page))
+        page = client.get(url).content.decode()
+        yield page
         older = re.search(r'href="([^"]*before=[^"]*)#requests"[^>]*>Older', page)
         url = USAGE + unescape(older[1]) if older else ""
+
+
+def test_the_list_goes_on_page_by_page(owner: Client, acme: Organization) -> None:
+    book([attempt(acme, at=NOON - timedelta(hours=number)) for number in range(45)])
+    found = [re.findall(r"/requests/(01[^/]*)/", page) for page in all_pages(owner, USAGE)]
     assert [len(page) for page in found] == [20, 20, 5]
     assert len({id for page in found for id in page}) == 45
 
@@ -506,15 +509,23 @@ def test_nonsense_pages_of_the_list_are_no_error(owner: Client, acme: Organizati
     assert owner.get(USAGE, {"before": before + str(UUID(int=1)) if before.endswith("~") else before}).status_code == 200
 
 
-def test_the_list_survives_a_change_of_the_time_zone(acme: Organization) -> None:
+@pytest.mark.parametrize("zones", [("Pacific/Kiritimati", "Pacific/Honolulu"), ("Pacific/Honolulu", "Pacific/Kiritimati")])
+def test_the_list_survives_a_change_of_the_time_zone(acme: Organization, zones: tuple[str, str]) -> None:
     """Sums keep the days they were booked on; the requests of the last hours are looked for beyond them."""
-    acme.timezone = "Pacific/Kiritimati"
+    acme.timezone = zones[0]
     acme.save()
     book([attempt(acme, at=NOON - timedelta(minutes=number)) for number in range(5)])
-    acme.timezone = "Pacific/Honolulu"
-    acme.save()
-    query = queries.read({"range": "7d"}, zone(acme.timezone), NOON)
+    query = queries.read({"range": "7d", "provider": "openai"}, zone(zones[1]), NOON)
     assert len(recent(acme, query, names_of(acme, None)).lines) == 5
+
+
+def test_the_list_goes_on_through_one_moment_and_over_quiet_days(owner: Client, acme: Organization) -> None:
+    """30 requests of one moment, then some that are days apart: none is lost between pages."""
+    book([attempt(acme) for _ in range(30)])
+    book([attempt(acme, at=NOON - timedelta(days=day)) for day in (1, 2, 6, 9, 12)])
+    pages = [re.findall(r"/requests/(01[^/]*)/", page) for page in all_pages(owner, f"{USAGE}?provider=openai")]
+    assert [len(page) for page in pages] == [20, 15]
+    assert len({id for page in pages for id in page}) == 35
 
 
 def test_open_costs_are_told_beside_the_sum(owner: Client, acme: Organization) -> None:
