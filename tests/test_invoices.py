@@ -81,6 +81,7 @@ def test_an_owner_enters_an_invoice_and_sees_by_how_much_it_differs(alices: Clie
     answer = alices.post(PAGE, typed(key), follow=True)
     assert "The invoice of “OpenAI Production” for October 2026 is saved." in answer.text
     assert rows(alices) == [("OpenAI Production", "$1,200.00", "$1,234.56", "+$34.56", "+2.9%")]
+    assert f'href="{PAGE}" aria-current="page"' in answer.text
     assert "+$34.56" in answer.text
     kept = Invoice.objects.get()
     assert (kept.month, kept.total_microusd, kept.created_by) == (OCTOBER, 1_234_560_000, alice)
@@ -246,10 +247,8 @@ def test_a_file_is_imported_whole_and_shown(alices: Client, acme: Organization, 
     assert list(found) == [(backup.pk, date(2026, 9, 1), 500_000), (key.pk, OCTOBER, 10**7), (backup.pk, OCTOBER, 12 * DOLLAR)]
 
 
-def test_one_wrong_line_stops_all_of_them_and_every_wrong_one_is_named(
-    alices: Client, acme: Organization, key: ProviderKey
-) -> None:
-    make_keys(acme, provider="anthropic")
+def test_one_wrong_line_stops_all_of_them_and_every_wrong_one_is_named(alices: Client, key: ProviderKey) -> None:
+    namesake(key, provider="anthropic")
     answer = upload(
         alices,
         "key,month,total\nOpenAI Production,2026-10,5\n,2026-10,5\nNobody,2026-10,5\nProduction,2026-10,5\n"
