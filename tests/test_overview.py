@@ -54,7 +54,7 @@ def test_keys_that_fail_or_wait_are_named_with_the_way_to_them(client_of: SignIn
     make_keys(acme, "Backup", "groq", status="healthy", needs_test=False)
     page = overview(client_of(alice))
     text = words(page)
-    moved = "No other OpenAI key works. Requests that no other key can answer fail."
+    moved = "No other OpenAI key can take over. Requests that no other key can answer fail."
     assert f"OpenAI Production is failing. OpenAI refused this key (401). {moved} Fix key" in text
     assert "Perplexity Research has not been tested. It gets no traffic until it passes. Test now" in text
     assert f'href="/o/acme/providers/{failing.id}/"' in page
