@@ -132,6 +132,12 @@ def test_a_form_reads_what_it_wrote() -> None:
         assert again.preferences == kept
 
 
+def test_the_form_of_a_client_key_says_that_only_a_request_may_say_otherwise() -> None:
+    for otherwise, who in (("", "A client key or a request may"), ("your organization decides", " A request may")):
+        form = PreferencesForm(otherwise=otherwise)
+        assert all(who in str(form[name].help_text) for name in ("only", "ignore"))
+
+
 def test_providers_may_be_written_by_their_labels_and_by_names_from_elsewhere() -> None:
     form = filled({"order": "AWS Bedrock, google-vertex,  OPENAI , openai,"}, fields=["order"])
     assert form.is_valid()
