@@ -228,13 +228,13 @@ def test_the_routing_page_has_the_switch_and_the_fallback_of_an_owner(alices: Cl
     text = alices.get(page("routing")).text
     assert 'role="switch" aria-checked="true"' in text
     assert "Pause requests" in text
-    assert "Save fallback" in text
+    assert "Save" in text
     assert page("provider_routing", "openai") in text
     assert '<span class="tag bad">Paused</span>' in text
     text = bobs.get(page("routing")).text
     assert "Our keys are used." in text
     assert "Try the next key after" in text
-    for word in ('role="switch"', "Pause requests", "Save fallback"):
+    for word in ('role="switch"', "Pause requests", "Save"):
         assert word not in text
 
 
@@ -271,7 +271,9 @@ def test_pausing_a_provider_asks_first_and_shows_until_resumed(alices: Client, a
 
 
 def test_an_owner_chooses_which_failures_move_on(alices: Client, acme: Organization) -> None:
-    assert "Fallback is saved." in after(alices, page("routing_fallback"), {"move_on": ["limited", "trouble"]})
+    assert "What happens when a key fails is saved." in after(
+        alices, page("routing_fallback"), {"move_on": ["limited", "trouble"]}
+    )
     assert routes.of(acme).policy.preferences.move_on == {Move.LIMITED, Move.TROUBLE}
     after(alices, page("routing_fallback"), {"move_on": [*Move]})
     assert routes.of(acme).policy.preferences == NONE
