@@ -9,6 +9,7 @@ from django.urls import reverse
 from keys.actions.writing import lock
 from keys.health import STEADY_SECONDS
 from keys.models import ProviderKey, ProviderKeyQuerySet
+from keys.pages.listing import rows, stand_in
 from keys.providers.errors import ErrorClass
 from orgs.models import Notice
 
@@ -98,8 +99,8 @@ def answer(key: ProviderKey) -> str:
 
 
 def instead(key: ProviderKey) -> str:
-    others = ProviderKey.objects.for_org(key.organization).filter(provider=key.provider, enabled=True, needs_test=False)
-    other = others.exclude(pk=key.pk).exclude(status=FAILING).first()
-    if other:
-        return f"Requests go to “{other.name}” in the meantime."
-    return f"No other {key.row.label} key can take over. Requests go to keys of other providers that have the model, or fail."
+    other = stand_in(rows(ProviderKey.objects.for_org(key.organization)), key)
+    if other is None:
+        return f"No other {key.row.label} key can take over. Requests go to keys of other providers that have the model, or fail."
+    which = "Requests" if other.everything else "Those requests that it may serve"
+    return f"{which} go to “{other.key.name}” in the meantime."

@@ -58,7 +58,7 @@ def decided(found: Explanation, name: str) -> Setting:
 def test_the_walk_of_the_routing_page() -> None:
     found = told([key(1), key(2), key(3, "bedrock", region="us-east-1"), key(4, "vertex")], health={1: REFUSED})
     assert walk(found) == [
-        (1, "Skipped, failing since 14:12:20 UTC"),
+        (1, "Skipped, failing since 14:12"),
         (2, "Tried first"),
         (3, "If Anthropic refuses or times out"),
         (4, "Last of your keys"),

@@ -1,5 +1,6 @@
 """What the page of a key says of its health, its past and its week, to owners and to members."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,9 +29,9 @@ BY = Actor(label="Alice")
 PASSED = TestResult(verdict=Verdict.VALID, reason="", status=200, latency_ms=9, models=("gpt-4o", "o3-mini"))
 REFUSED = {"status": 401, "code": "invalid_api_key", "message": "Incorrect API key provided", "at": "2026-11-23T09:38:11+00:00"}
 HTMX = {"HX-Request": "true"}
-# session, person, membership, permissions, key, keys, their names for models, two of the policy, marks, events, week,
-# limits, budgets, replaced credentials, failing keys of the navigation, organizations of the switcher
-QUERIES = 17
+# session, person, membership, permissions, key, keys, their names for models, two of the policy, marks, when it was failing,
+# events, week, limits, budgets, replaced credentials, failing keys of the navigation, organizations of the switcher
+QUERIES = 18
 
 
 @pytest.fixture
@@ -80,7 +81,9 @@ def shown(client: Client, key: ProviderKey) -> str:
         (Counts(95, 0, 5), "w"),
         (Counts(0, 9, 0), "w"),
         (Counts(5, 0, 5), "x"),
-        (Counts(0, 0, 1), "x"),
+        (Counts(0, 0, 3), "x"),
+        (Counts(0, 0, 1), "w"),
+        (Counts(2, 0, 2), "w"),
     ],
 )
 def test_a_half_hour_is_good_mixed_or_failing(counts: Counts, state: str) -> None:
@@ -93,10 +96,32 @@ def test_the_strip_ends_with_the_half_hour_that_runs_and_says_its_marks_in_a_sen
     marks[running - strip.SLOT * 48] = Counts(0, 0, 9)  # older than the strip
     found = strip.of(marks, NOW)
     assert found.states == "o" + "." * 45 + "wx"
-    assert found.label == "Of the last 48 half hours: 1 good, 1 with limits or failures, 1 failing, 45 without requests."
+    assert found.label == (
+        "Of the last 48 half hours: 1 good, 1 with limits or failures, 1 failing, 45 without requests. "
+        "Failing: it was out as the half hour ended, or half of the answers failed, at least 3."
+    )
     assert found.start == "Yesterday 10:00 UTC"
     assert strip.of({}, NOW).label == "No requests and no tests in the last 24 hours."
     assert strip.of({}, NOW.replace(hour=23)).start == "Today 00:00 UTC"
+
+
+def test_a_half_hour_that_ended_while_the_key_was_failing_is_failing(acme: Organization) -> None:
+    running, key = NOW.replace(minute=30, second=0), make_key(acme)
+    marks = {running: Counts(9, 0, 0), running - strip.SLOT: Counts(5, 0, 1), running - strip.SLOT * 2: Counts(0, 0, 1)}
+    turns = [(-100, "healthy", "failing"), (-50, "failing", "failing"), (-9, "failing", "healthy"), (-5, "healthy", "limited")]
+    for minutes, before, after in turns:
+        changes = {"before": {"status": before}, "after": {"status": after}}
+        with time_machine.travel(NOW + timedelta(minutes=minutes), tick=False):
+            record(organization=acme, by=BY, tag="provider_key:test", target=key, changes=changes)
+    spells = portrait.failed_from_to(key, NOW)
+    assert [(NOW - begin, NOW - end) for begin, end in spells] == [
+        (timedelta(minutes=100), timedelta(minutes=50)),
+        (timedelta(minutes=50), timedelta(minutes=9)),
+    ]
+    assert strip.of(marks, NOW).states[-3:] == "wwo"
+    assert strip.of(marks, NOW, spells).states[-5:] == ".xxxo"
+    key.status, key.status_since = ProviderKey.Status.FAILING, NOW - timedelta(minutes=3)
+    assert strip.of(marks, NOW, portrait.failed_from_to(key, NOW)).states[-1] == "x"
 
 
 # Health on the page
@@ -111,7 +136,7 @@ def test_a_failing_key_says_since_when_what_it_means_and_who_takes_over(alices: 
     assert "<strong>OpenAI says this credential is not valid.</strong> This began <time" in text
     assert "48\xa0minutes ago" in text
     assert "Requests go to “Backup” where it may serve them. The key gets no traffic until it passes a test. Replace it." in text
-    assert "Of the last 48 half hours: 1 good, 47 without requests." in text
+    assert re.search(r"Of the last 48 half hours: 1 good, [23] failing, 4[45] without requests\.", text)
     assert '<span class="tag bad">401</span> invalid_api_key' in text
     assert "Incorrect API key provided</pre>" in text
     assert "09:38:11 UTC" in text
@@ -128,9 +153,12 @@ def test_a_member_sees_health_without_what_the_provider_wrote(bobs: Client, acme
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"error_class": "trouble", "until": NOW + timedelta(seconds=48)}, "The key is tried again at 09:41:00 UTC."),
+        ({"error_class": "trouble", "until": NOW + timedelta(seconds=48)}, "The key is tried again at 09:41 UTC."),
         ({"error_class": "trouble", "until": NOW - timedelta(seconds=1)}, "The next request tries it."),
-        ({"status": "limited", "until": NOW + timedelta(minutes=2)}, "The key is used again from 09:42:12 UTC."),
+        (
+            {"status": "limited", "error_class": "limited", "until": NOW + timedelta(minutes=2)},
+            "The key is used again from 09:42 UTC.",
+        ),
         ({"status": "limited", "until": NOW - timedelta(seconds=1)}, "It is used again."),
         ({}, "No other OpenAI key can take over. The key gets no traffic until it passes a test."),
     ],
@@ -139,6 +167,7 @@ def test_the_notice_says_how_it_ends(changes: dict[str, Any], said: str, alices:
     with time_machine.travel(NOW, tick=False):
         text = shown(alices, make_key(acme, **failing(**changes)))
     assert said in text
+    assert ("Replace it." in text) == (changes.get("error_class") not in ("limited", "trouble"))  # how it ends is said once
     assert ("can take over" in text) == (changes.get("until", NOW) >= NOW)
 
 
@@ -257,6 +286,21 @@ def test_the_facts_say_its_place_and_the_age_of_its_credential(alices: Client, a
         replace_credential(key=key, credential=credential("another"), test=PASSED, by=BY)
     key.refresh_from_db()
     assert portrait.credential_since(key) == NOW
+
+
+def test_a_few_models_are_shown_and_many_are_folded(alices: Client, acme: Organization) -> None:
+    few, many = make_key(acme), make_key(acme, "Many")
+    ProviderKey.objects.filter(pk=many.pk).update(discovered_models=[f"gpt-{number}" for number in range(9)])
+    limited = make_key(acme, "Limited", allowed_models=["openai/gpt-4o*"])
+    tag, folded = '<li class="tag">', "What the last good test found</summary>"
+    assert [(tag in text, folded in text) for text in (shown(alices, few), shown(alices, many))] == [(True, False), (True, True)]
+    assert folded in shown(alices, limited)
+
+
+def test_the_facts_come_before_the_history_and_the_way_to_delete(alices: Client, acme: Organization) -> None:
+    text = shown(alices, make_key(acme))
+    headings = re.findall(r"<h2[^>]*>([^<]+)</h2>", text)
+    assert headings[-4:] == ["Last 7 days", "About", "History", "Delete this key"]
 
 
 def test_the_eleventh_place_is_a_number(acme: Organization) -> None:

@@ -1,8 +1,9 @@
 """The pages of provider keys, as Alice the owner, Bob the member and Charlie from elsewhere see them."""
 
 import json
+import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from keys.actions import add_key, disable_key
+from keys.actions import add_key, disable_key, enable_key
 from keys.models import ProviderKey
 from keys.pages import listing
 from keys.providers import PROVIDERS, Credential
@@ -90,7 +91,8 @@ def test_an_owner_sees_hint_status_and_order_of_each_key(alices: Client, acme: O
     text = alices.get(page("provider_key_list")).text
     assert "sk-proj-…Prod" in text
     assert "<em>Production</em>" in text
-    assert "OpenAI refused this key (401)" in text
+    assert f"Refused since {timezone.now():%H:}" in text
+    assert "OpenAI refused this key (401)" not in text
     assert "2 keys across 1 of 13 providers." in text
 
 
@@ -114,7 +116,7 @@ def test_neighbors_of_one_provider_share_a_number_and_keys_without_traffic_have_
     assert [row.key.name for row in rows] == ["A", "B", "D", "Waits", "Off", "C"]
     assert [row.order for row in rows] == ["1a", "1b", "1c", "", "", "2"]
     assert [row.state for row in rows] == ["healthy"] * 3 + ["untested", "off", "healthy"]
-    assert listing.stand_in(rows, keys[0]) == keys[1]
+    assert listing.stand_in(rows, keys[0]) == listing.StandIn(keys[1], everything=True)
     assert listing.stand_in(rows, keys[2]) is None
 
 
@@ -146,18 +148,19 @@ def test_htmx_gets_the_table_and_the_filters_alone(alices: Client, acme: Organiz
     assert "HX-Request" in answer.headers["Vary"]
 
 
-def test_the_list_takes_as_many_queries_for_200_keys_as_for_one(
+def test_the_list_takes_as_many_queries_for_300_keys_as_for_three(
     alices: Client, acme: Organization, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    make_key(acme)
+    for number in range(3):
+        make_key(acme, f"First {number}")
     alices.get(page("provider_key_list"))
     with django_assert_num_queries(QUERIES):
         alices.get(page("provider_key_list"))
-    for number in range(199):
+    for number in range(297):
         make_key(acme, f"Key {number}", test=REFUSED if number % 2 else PASSED)
     with django_assert_num_queries(QUERIES):
         answer = alices.get(page("provider_key_list"))
-    assert answer.text.count("<em>") == 200
+    assert answer.text.count("<em>") == 300
 
 
 QUERIES = 8  # session, person, membership, permissions, keys, their week, failing keys, organizations of the switcher
@@ -177,6 +180,63 @@ def test_each_key_shows_its_requests_of_seven_days(alices: Client, acme: Organiz
     assert idle.name in text
 
 
+NOW = datetime(2026, 11, 23, 13, 41, tzinfo=UTC)
+FAILING = {"status": "failing", "error_class": "refused", "status_since": NOW - timedelta(minutes=40)}
+LIMITED = {"status": "limited", "error_class": "limited", "status_since": NOW}
+
+
+def answered(minutes: int, status: int | None = 401) -> dict[str, Any]:
+    return {"last_error": {"status": status, "at": (NOW - timedelta(minutes=minutes)).isoformat()}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (FAILING | answered(40), "401 since 14:01"),
+        (FAILING | answered(41), "Refused since 14:01"),
+        (FAILING | answered(39, None), "Refused since 14:01"),
+        (FAILING | {"error_class": "out_of_money"}, "No credit since 14:01"),
+        (FAILING | {"error_class": "trouble", "status_since": NOW - timedelta(hours=15)}, "Provider trouble since 22 Nov"),
+        (FAILING | {"error_class": "", "status_since": NOW - timedelta(days=340)}, "Not working since 18 Dec 2025"),
+        (FAILING | {"status_since": None}, "Refused"),
+        (LIMITED | {"until": NOW + timedelta(minutes=5)}, "Limited until 14:46"),
+        (LIMITED | {"until": NOW - timedelta(minutes=5)}, "Limit ended 14:36"),
+        ({"status": "healthy", "status_reason": "OpenAI accepted the key but does not allow it."}, "Last test unclear"),
+        ({"status": "healthy"}, None),
+    ],
+    ids=str,
+)
+@time_machine.travel(NOW, tick=False)
+def test_a_few_words_say_what_is_the_matter_in_the_time_zone_of_the_organization(
+    fields: dict[str, Any], words: str | None, bobs: Client, acme: Organization
+) -> None:
+    Organization.objects.update(timezone="Europe/Berlin")
+    ProviderKey.objects.filter(pk=make_key(acme).pk).update(**fields)
+    assert NOTE.findall(bobs.get(page("provider_key_list")).text) == ([words] if words else [])
+
+
+NOTE = re.compile('<span class="substatus">(.*?)</span>')
+
+
+def test_a_key_that_is_off_says_who_turned_it_off_and_when_in_one_query_for_all(
+    alices: Client, alice: User, acme: Organization, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    keys = [make_key(acme, f"Key {number}") for number in range(20)]
+    for at, actor, some in [("2026-11-10T09:00Z", Actor.command("byok"), keys), ("2026-11-12T09:00Z", Actor(alice), keys[:3])]:
+        with time_machine.travel(at, tick=False):
+            for key in some:
+                enable_key(key=key, by=actor)
+                disable_key(key=key, by=actor)
+    with time_machine.travel(NOW, tick=False):
+        client_answer = alices.get(page("provider_key_list"))
+        with django_assert_num_queries(QUERIES + 1):
+            assert alices.get(page("provider_key_list")).status_code == 200
+    notes = NOTE.findall(client_answer.text)
+    assert notes[:3] == ["Alice, 12 Nov"] * 3
+    assert len(notes) == 20
+    assert all(note.endswith(", 10 Nov") for note in notes[3:])
+
+
 def test_failing_keys_are_named_newest_first_with_where_their_requests_went(
     alices: Client, bobs: Client, acme: Organization
 ) -> None:
@@ -186,12 +246,15 @@ def test_failing_keys_are_named_newest_first_with_where_their_requests_went(
         since = now - timedelta(minutes=minutes, seconds=5)
         ProviderKey.objects.filter(pk=key.pk).update(status="failing", error_class=error_class, status_since=since)
     text = alices.get(page("provider_key_list")).text
-    assert "No other OpenAI key works. Requests that no other key can answer fail." in text
+    assert "No other OpenAI key can take over. Requests that no other key can answer fail." in text
     assert text.index("OpenAI refused “New” ") < text.index("OpenAI stopped answering “Middle” ")
     assert "“Old” ran out of credit" not in text
     assert "And 1 more" in text
-    make_key(acme, "Backup")
+    backup = make_key(acme, "Backup")
     assert alices.get(page("provider_key_list")).text.count("Requests moved to “Backup”.") == 2
+    ProviderKey.objects.filter(pk=backup.pk).update(allowed_models=["openai/gpt-4o"])
+    some = "Requests that “Backup” may serve go there. Others fail if no other key can answer them."
+    assert alices.get(page("provider_key_list")).text.count(some) == 2
     assert "Fix key" not in bobs.get(page("provider_key_list")).text
 
 
@@ -481,7 +544,7 @@ def test_testing_a_key_again_notes_what_came_of_it(alices: Client, acme: Organiz
 
 def test_turning_a_key_off_says_who_takes_over_and_on_brings_it_back(alices: Client, acme: Organization) -> None:
     key = make_key(acme, "Batch jobs")
-    assert "No other OpenAI key gets traffic." in alices.get(page("provider_key_disable", key.pk)).text
+    assert "No other OpenAI key can take over." in alices.get(page("provider_key_disable", key.pk)).text
     make_key(acme, "Production")
     asked = alices.get(page("provider_key_disable", key.pk))
     assert "Turn off “Batch jobs”?" in asked.text

@@ -18,7 +18,7 @@ from orgs.models import AuditEvent, Organization, User
 
 BY = Actor.command("test")
 OPUS, PROFILE = "anthropic/claude-opus-5.5", "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
-QUERIES = 15  # as tests/test_key_health.py counts them
+QUERIES = 16  # as tests/test_key_health.py counts them
 
 
 def make_key(organization: Organization, provider: str = "bedrock") -> ProviderKey:

@@ -54,7 +54,7 @@ def test_keys_that_fail_or_wait_are_named_with_the_way_to_them(client_of: SignIn
     make_keys(acme, "Backup", "groq", status="healthy", needs_test=False)
     page = overview(client_of(alice))
     text = words(page)
-    moved = "No other OpenAI key works. Requests that no other key can answer fail."
+    moved = "No other OpenAI key can take over. Requests that no other key can answer fail."
     assert f"OpenAI Production is failing. OpenAI refused this key (401). {moved} Fix key" in text
     assert "Perplexity Research has not been tested. It gets no traffic until it passes. Test now" in text
     assert f'href="/o/acme/providers/{failing.id}/"' in page
@@ -196,7 +196,7 @@ def test_the_number_of_queries_does_not_grow_with_keys(
     client_of: SignIn, alice: User, acme: Organization, django_assert_num_queries: Callable[..., object]
 ) -> None:
     client = client_of(alice)
-    for count in (1, 30):
+    for count in (3, 300):
         for number in range(count):
             make_keys(acme, f"Key {count} {number}", status="failing")
         with django_assert_num_queries(19):

@@ -78,13 +78,17 @@ def test_the_walk_is_told_from_key_to_key(owner: Client, acme: Organization, ali
         ("out_of_money", {"status": 402}, "OpenAI said that the account has no credit left."),
         ("no_permission", {"status": 403}, "OpenAI does not allow this key to do that."),
         ("misconfigured", {"status": 404}, "OpenAI does not have what this key’s entry names."),
-        ("trouble", {"status": 503}, "OpenAI failed."),
+        ("trouble", {"status": 503}, "OpenAI was overloaded or down."),
         ("trouble", {"status": None}, "OpenAI did not answer."),
         ("trouble", {"status": 200, "first_byte_ms": 10}, "OpenAI broke off in the middle of its answer."),
         ("interrupted", {"status": None}, "Keyhold stopped before the end was known."),
-        ("new one", {"status": 418}, "OpenAI failed."),
-        ("trouble", {"mark": "probe"}, "It had been out, and this request tried whether it works again. OpenAI failed."),
-        ("trouble", {"mark": "last_resort"}, "It was out, but no other key was left. OpenAI failed."),
+        ("new one", {"status": 418}, "40 ms in all status 418 Failed"),
+        (
+            "trouble",
+            {"mark": "probe"},
+            "It had been out, and this request tried whether it works again. OpenAI had an error of its own.",
+        ),
+        ("trouble", {"mark": "last_resort"}, "It was out, but no other key was left. OpenAI had an error of its own."),
     ],
 )
 def test_each_failure_is_told_in_words(
@@ -139,7 +143,7 @@ def test_what_the_operators_keys_are_called_is_not_told(owner: Client, acme: Org
     skipped = (Skipped(str(lent.pk), "Secret project", "openai", "health", "is rate limited"),)
     book([attempt(acme, key=lent.pk, request_id=str(request_id), tier="platform", skipped=skipped)])
     page = text_of(owner, page_of(request_id))
-    assert "Shared OpenAI key Shared key." in page
+    assert "Shared OpenAI key First byte" in page
     assert "Secret project" not in page
 
 

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import time_machine
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from keys.actions import add_key, disable_key, reorder_keys, set_provider_routing
@@ -15,8 +17,9 @@ from keys.models import ProviderKey, RoutingPreference
 from keys.providers import Credential
 from keys.testing import TestResult, Verdict
 from orgs.actions import Actor
-from orgs.models import OWNER, Membership, Organization, User
+from orgs.models import OWNER, AuditEvent, Membership, Organization, User
 from tests.fake import FakeProvider
+from usage.models import DailyRollup, Outcome
 
 BY = Actor.command("test")
 PASSED = TestResult(verdict=Verdict.VALID, reason="", status=200, latency_ms=9, models=("gpt-4o", "o3-mini"))
@@ -113,12 +116,15 @@ def test_keys_without_traffic_are_below_the_order_and_keep_their_place(
 ) -> None:
     make_key(acme, "perplexity", "Research", test=None)
     make_key(acme, "openai", "Refused", test=REFUSED)
-    disable_key(key=keys["Main"], by=BY)
+    with time_machine.travel("2026-11-12T09:40Z", tick=False):
+        disable_key(key=keys["Main"], by=BY)
     text = alices.get(PAGE).text
     assert hops(text) == ["Anthropic", "OpenAI", "Groq"]
     assert "<strong>Perplexity</strong> Research has not been tested, so it gets no traffic." in text
     assert "<strong>OpenAI</strong> Refused has not passed a test, so it gets no traffic." in text
-    assert "<strong>Anthropic</strong> Main is turned off." in text
+    assert '<strong>Anthropic</strong> Main was turned off on <time datetime="2026-11-12T09:40:00+00:00">12 Nov 2026<' in text
+    AuditEvent.objects.all().delete()
+    assert "<strong>Anthropic</strong> Main is turned off." in alices.get(PAGE).text
     assert (text.count('aria-label="Test now, '), text.count('aria-label="Turn on, ')) == (2, 1)
     assert names(sent(text)["order"]) == ["Main", "Backup", "Production", "Refused", "Default", "Research"]
 
@@ -162,7 +168,8 @@ def test_the_page_takes_as_many_queries_for_300_keys_as_for_3(
     alices: Client, acme: Organization, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for number in range(3):
-        make_key(acme, "openai", f"Key {number}", test=None if number == 2 else PASSED)
+        key = make_key(acme, "openai", f"Key {number}", test=None if number == 2 else PASSED)
+    disable_key(key=key, by=BY)
     alices.get(PAGE)
     with django_assert_num_queries(QUERIES):
         alices.get(PAGE)
@@ -178,7 +185,27 @@ def test_the_page_takes_as_many_queries_for_300_keys_as_for_3(
     assert len(sent(answer.text)["order"]) == 300
 
 
-QUERIES = 6 + 4 + 5 + 2 + 1  # around every page; switches and fallback; routing as the gateway knows it; who may try; keys
+# around every page; switches and fallback; routing as the gateway knows it; who may try; latencies; keys and when they went off
+QUERIES = 6 + 4 + 5 + 2 + 1 + 2
+
+
+def test_keys_in_the_walk_show_how_fast_they_answered_in_these_7_days(
+    alices: Client, acme: Organization, keys: dict[str, ProviderKey]
+) -> None:
+    def book(key: ProviderKey, days_ago: int, outcome: Outcome = Outcome.OK, **latencies: int) -> None:
+        ids = {"organization": acme, "client_key_id": key.pk, "provider_key_id": key.pk}
+        what = {"provider": "openai", "model": "openai/gpt-4o", "tier": "prioritized", "outcome": outcome}
+        DailyRollup.objects.create(**ids, **what, day=timezone.now().date() - timedelta(days=days_ago), **latencies)
+
+    book(keys["Production"], 0, latency_2000=3)
+    book(keys["Production"], 6, latency_2000=1)
+    book(keys["Production"], 7, latency_40000=99)
+    book(keys["Production"], 1, Outcome.ERROR, latency_100=99)
+    shown = re.findall(
+        r'<span class="tag tn( ok)?"[^>]*><span class="vh">Median latency of 7 days: </span>([^<]+)<',
+        alices.get(PAGE, {"model": "openai/gpt-4o"}).text,
+    )
+    assert shown == [(" ok", "1.8 s")]
 
 
 # Staging without scripts

@@ -132,6 +132,12 @@ def test_a_form_reads_what_it_wrote() -> None:
         assert again.preferences == kept
 
 
+def test_the_form_of_a_client_key_says_that_only_a_request_may_say_otherwise() -> None:
+    for otherwise, who in (("", "A client key or a request may"), ("your organization decides", " A request may")):
+        form = PreferencesForm(otherwise=otherwise)
+        assert all(who in str(form[name].help_text) for name in ("only", "ignore"))
+
+
 def test_providers_may_be_written_by_their_labels_and_by_names_from_elsewhere() -> None:
     form = filled({"order": "AWS Bedrock, google-vertex,  OPENAI , openai,"}, fields=["order"])
     assert form.is_valid()
@@ -222,13 +228,13 @@ def test_the_routing_page_has_the_switch_and_the_fallback_of_an_owner(alices: Cl
     text = alices.get(page("routing")).text
     assert 'role="switch" aria-checked="true"' in text
     assert "Pause requests" in text
-    assert "Save fallback" in text
+    assert "Save" in text
     assert page("provider_routing", "openai") in text
     assert '<span class="tag bad">Paused</span>' in text
     text = bobs.get(page("routing")).text
     assert "Our keys are used." in text
     assert "Try the next key after" in text
-    for word in ('role="switch"', "Pause requests", "Save fallback"):
+    for word in ('role="switch"', "Pause requests", "Save"):
         assert word not in text
 
 
@@ -265,7 +271,9 @@ def test_pausing_a_provider_asks_first_and_shows_until_resumed(alices: Client, a
 
 
 def test_an_owner_chooses_which_failures_move_on(alices: Client, acme: Organization) -> None:
-    assert "Fallback is saved." in after(alices, page("routing_fallback"), {"move_on": ["limited", "trouble"]})
+    assert "What happens when a key fails is saved." in after(
+        alices, page("routing_fallback"), {"move_on": ["limited", "trouble"]}
+    )
     assert routes.of(acme).policy.preferences.move_on == {Move.LIMITED, Move.TROUBLE}
     after(alices, page("routing_fallback"), {"move_on": [*Move]})
     assert routes.of(acme).policy.preferences == NONE

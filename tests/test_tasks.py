@@ -5,6 +5,7 @@ import logging
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from keys import actions, routes, tasks
 from keys.actions.health import claim_tests
 from keys.health import Standing
 from keys.models import HealthMark, ProviderKey, RetiredCredential
-from keys.testing import TestResult, Verdict
+from keys.providers import PROVIDERS
+from keys.testing import TestResult, Verdict, test_credential
 from orgs.actions import Actor
 from orgs.models import AuditEvent, Notice, Organization
 from tests.fake import FakeProvider
@@ -130,6 +132,40 @@ def test_a_refused_key_is_out_until_a_test_passes(acme: Organization, fake_provi
     again = record(key, INVALID, at=later(minutes=2))
     assert (again.status_since, again.failed_tests) == (NOW, 2)
     assert timedelta(minutes=4) <= again.next_test_at - later(minutes=2) <= timedelta(minutes=4.4)
+
+
+PASTED = "Check that you copied all of it, then paste it again."
+DELETED = "says this credential is not valid. It was probably deleted or rotated there. Replace it, or test it again."
+
+
+@pytest.mark.parametrize(
+    ("behavior", "at_first", "later_on"),
+    [
+        ("refused", f"OpenAI refused this key (401). {PASTED}", f"OpenAI {DELETED}"),
+        (
+            "limited",
+            "OpenAI accepted the key and is limiting it now (429). Test again in a few minutes.",
+            "OpenAI is limiting this key. It is used again as soon as the limit ends.",
+        ),
+    ],
+)
+def test_of_a_key_that_has_worked_a_test_says_what_became_of_it(
+    acme: Organization, fake_provider: FakeProvider, behavior: str, at_first: str, later_on: str
+) -> None:
+    result = test_credential(PROVIDERS["openai"], fake_provider.credential("openai", behavior))
+    waiting = add(acme, fake_provider, name="New", status="untested", needs_test=True)
+    assert record(waiting, result, scheduled=False).status_reason == at_first
+    assert record(add(acme, fake_provider), result).status_reason == later_on
+
+
+def test_what_is_said_of_one_deployment_or_of_an_account_alone_is_kept(acme: Organization, fake_provider: FakeProvider) -> None:
+    key = add(acme, fake_provider)
+    blocked = replace(EMPTY, reason="Grok accepted the key but has blocked its team. See the xAI console.", status=200)
+    assert record(key, blocked).status_reason == blocked.reason
+    azure = put(add(acme, fake_provider, name="EU"), provider="azure")
+    advice = "Check that it belongs to the resource in `endpoint_url`, then paste it again."
+    refused = replace(INVALID, reason=f"openai/gpt-4o: Azure refused this key (401). {advice}")
+    assert record(azure, refused).status_reason == f"openai/gpt-4o: Azure {DELETED}"
 
 
 def test_a_limit_found_by_a_test_ends_by_itself(acme: Organization, fake_provider: FakeProvider) -> None:

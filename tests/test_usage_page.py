@@ -99,9 +99,10 @@ def test_a_request_that_was_refused_is_a_request_and_an_error_without_cost(owner
     assert "Estimated cost $2.50 From list prices." in page
     assert "Errors 85.7% 6 failed requests" in page
     assert "Median latency 1.25 s" in page
-    assert "No provider 6 85.7% 0 0 100% errors – $0.00" in page
+    assert "Refused 6 85.7% 0 0 100% errors – $0.00" in page
+    assert "No provider" not in page
     by_key = owner.get(f"{USAGE}?by=key").content.decode()
-    assert "No key" in by_key
+    assert ">Refused<" in by_key
     assert f"?by=key&amp;key={NO_KEY}" in by_key
     assert "Requests 6 " in text_of(owner, f"{USAGE}?key={NO_KEY}")
     assert [row["provider"] for row in rows_of(owner)] == ["No provider", "OpenAI"]

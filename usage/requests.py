@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from keys.models import ClientKey, ProviderKey
 from keys.providers import PROVIDERS, Provider
 from keys.providers.errors import ErrorClass
-from keys.routing import FALLBACK, PLATFORM, Mark
+from keys.routing import FALLBACK, Mark
 from orgs.models import Organization, User
 from usage import figures
 from usage.figures import NONE, counted, dollars, seconds, whole
@@ -38,7 +38,13 @@ MARKS: dict[str, str] = {
     Mark.PROBE: "It had been out, and this request tried whether it works again.",
     Mark.LAST_RESORT: "It was out, but no other key was left.",
 }
-TIERS: dict[str, str] = {FALLBACK: "Fallback key.", PLATFORM: "Shared key."}
+FAILURES = {  # of a provider, by its status; completes a sentence that begins with the provider
+    500: "had an error of its own",
+    502: "could not reach its own servers",
+    503: "was overloaded or down",
+    504: "took too long to answer",
+    529: "was overloaded",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +156,7 @@ def key_called(keys: dict[str, ProviderKey], id: str, provider: str) -> Key:
 
 def attempt_of(event: UsageEvent, keys: dict[str, ProviderKey]) -> Tried:
     state, word = RESULTS[event.outcome]
-    notes = [TIERS.get(event.tier, ""), MARKS.get(event.mark, ""), happened(event)]
+    notes = ["Fallback key." if event.tier == FALLBACK else "", MARKS.get(event.mark, ""), happened(event)]
     return Tried(
         key=key_called(keys, str(event.provider_key_id), event.provider),
         state=state,
@@ -162,7 +168,7 @@ def attempt_of(event: UsageEvent, keys: dict[str, ProviderKey]) -> Tried:
 
 
 def happened(event: UsageEvent) -> str:
-    """Nothing is said of a good answer."""
+    """Nothing is said of a good answer, nor of a failure of which the status is all that is known."""
     who = PROVIDERS[event.provider].label if event.provider in PROVIDERS else event.provider
     if event.outcome == Outcome.OK:
         return ""
@@ -174,7 +180,9 @@ def happened(event: UsageEvent) -> str:
         return "Keyhold stopped before the end was known."
     if event.first_byte_ms is not None:
         return f"{who} broke off in the middle of its answer."
-    return f"{who} did not answer." if event.status is None else f"{who} failed."
+    if event.status is None:
+        return f"{who} did not answer."
+    return f"{who} {FAILURES[event.status]}." if event.status in FAILURES else ""
 
 
 def figures_of(event: UsageEvent) -> str:

@@ -9,7 +9,7 @@ from usage import figures
 from usage.figures import counted, dollars, percent, seconds, short, whole
 from usage.links import BY, MEASURES, tile_of
 from usage.periods import Period
-from usage.reports import MEASURE, OTHER, OTHERS, Item, Report, Totals
+from usage.reports import MEASURE, NO_KEY, OTHER, OTHERS, Item, Report, Totals
 
 ROWS_SHOWN = 100
 REQUESTS = "#requests"  # where single requests are listed
@@ -227,7 +227,14 @@ def _spread(labels: list[str]) -> list[str]:
 
 
 def _series_name(report: Report, item: Item) -> str:
-    return "Other" if item == OTHER else report.names.of(report.query.by, item)
+    return "Other" if item == OTHER else _name(report, item)
+
+
+def _name(report: Report, item: Item) -> str:
+    """Requests that no provider was asked for have neither a provider nor a key."""
+    by = report.query.by
+    refused = (by == "provider" and not item) or (by == "key" and item == NO_KEY)
+    return "Refused" if refused else report.names.of(by, item)
 
 
 def rows(report: Report) -> list[Row]:
@@ -249,7 +256,7 @@ def foot(report: Report) -> Row:
 def _item_row(report: Report, item: Item, totals: Totals) -> Row:
     by = report.query.by
     series = report.series.index(item) + 1 if item in report.series else 7
-    row = _row(report.names.of(by, item), totals, share=_share(report, totals), series=series)
+    row = _row(_name(report, item), totals, share=_share(report, totals), series=series)
     row = replace(row, tile=tile_of(report, by, item), worse=_is_worse(totals, report.total))
     return _with_links(row, report, item, totals) if _has_filter(by, item) else row
 

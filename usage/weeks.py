@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db.models import QuerySet, Sum
 
 from orgs.models import Organization
-from usage import periods
+from usage import latency, periods
 from usage.models import DailyRollup, Outcome
 from usage.periods import Period
 
@@ -27,6 +27,16 @@ def of_keys(organization: Organization, now: datetime) -> dict[UUID, list[int]]:
     for key, day, count in rows:
         found[key][days[day]] = count
     return dict(found)
+
+
+def medians(organization: Organization, now: datetime) -> dict[UUID, int]:
+    """Median latency in milliseconds by provider key. One query for all; keys without answers are missing."""
+    answers = DailyRollup.objects.filter(organization=organization, outcome=Outcome.OK)
+    in_week = answers.filter(day__gte=_week(organization, now).first)
+    sums = {f"sum_of_{name}": Sum(name) for name in latency.COLUMNS}
+    rows = in_week.values("provider_key_id").annotate(**sums).values_list("provider_key_id", *sums)
+    found = {key: latency.percentile(counts, 0.5) for key, *counts in rows}
+    return {key: median for key, median in found.items() if median is not None}
 
 
 def _week(organization: Organization, now: datetime) -> Period:

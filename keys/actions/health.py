@@ -16,6 +16,7 @@ from keys.health import Health, State, after
 from keys.models import HealthMark, ProviderKey
 from keys.providers import PROVIDERS
 from keys.providers.errors import ErrorClass
+from keys.providers.verdicts import in_general
 from keys.routes import health_of, seconds
 from keys.schedule import next_test
 from keys.testing import TestResult, Verdict
@@ -26,6 +27,14 @@ Status = ProviderKey.Status
 REASON_LENGTH = ProviderKey._meta.get_field("status_reason").max_length
 MOST_COUNTED = 1000
 LIMITS = {"": ErrorClass.LIMITED, ErrorClass.LIMITED: ErrorClass.LIMITED, ErrorClass.OUT_OF_MONEY: ErrorClass.OUT_OF_MONEY}
+REASONS = {  # of a key that has worked
+    ErrorClass.REFUSED: (
+        "{label} says this credential is not valid. It was probably deleted or rotated there. Replace it, or test it again."
+    ),
+    ErrorClass.OUT_OF_MONEY: "{label} says the account has no credit left. Add credit there; the key comes back by itself.",
+    ErrorClass.LIMITED: "{label} is limiting this key. It is used again as soon as the limit ends.",
+    ErrorClass.TROUBLE: "{label} failed or did not answer, again and again. The key is tried again by itself.",
+}
 MARKS = {Verdict.VALID: "passed", Verdict.LIMITED: "limited", Verdict.INVALID: "failed"}
 HALF_HOUR = timedelta(minutes=30)
 CLAIMED = timedelta(minutes=1)  # until a test that was begun counts as lost with its process
@@ -67,11 +76,12 @@ def standing(key: ProviderKey) -> tuple[bool, bool]:
 def apply_test(key: ProviderKey, result: TestResult, *, scheduled: bool = False) -> None:
     """Changes TESTED_FIELDS of the key, without saving. A test that could not tell leaves the status as it was."""
     now = timezone.now()
+    worked = key.status != Status.UNTESTED and not key.needs_test
     key.tested_at = now
     if result.verdict is not Verdict.UNKNOWN:
         put_health(key, health_after(health_of(key), result, now.timestamp(), scheduled=scheduled))
     if not scheduled or result.verdict is not Verdict.UNKNOWN:
-        key.status_reason = reason(key, result)
+        key.status_reason = reason(key, result, worked)
     key.failed_tests = 0 if key.status == Status.HEALTHY else min(key.failed_tests + 1, MOST_COUNTED)
     if result.verdict in (Verdict.VALID, Verdict.LIMITED):
         key.needs_test = False
@@ -79,11 +89,18 @@ def apply_test(key: ProviderKey, result: TestResult, *, scheduled: bool = False)
     key.next_test_at = due_at(key, random.random())  # noqa: S311
 
 
-def reason(key: ProviderKey, result: TestResult) -> str:
-    """A key that is out although it passed its test keeps the reason that it is out for."""
-    if result.verdict is not Verdict.VALID:
+def reason(key: ProviderKey, result: TestResult, worked: bool) -> str:
+    """A key that is out although it passed its test keeps the reason that it is out for.
+
+    worked: before this test. Advice for somebody who has just pasted a key is of no use then.
+    """
+    if result.verdict is Verdict.VALID:
+        return key.status_reason if key.status == Status.FAILING else ""
+    found = ErrorClass.REFUSED if result.verdict is Verdict.INVALID else LIMITS.get(result.error_class)
+    if not worked or found is None or result.status is None:
         return result.reason[:REASON_LENGTH]
-    return key.status_reason if key.status == Status.FAILING else ""
+    said = REASONS[found].format(label=key.row.label)
+    return result.reason.replace(in_general(key.row, result.status, found), said)[:REASON_LENGTH]
 
 
 def health_after(health: Health, result: TestResult, now: float, *, scheduled: bool) -> Health:

@@ -7,20 +7,13 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models.functions import Now
 
-from keys.actions.health import HEALTH_FIELDS, due_at, put_health, time
+from keys.actions.health import HEALTH_FIELDS, REASONS, due_at, put_health, time
 from keys.actions.writing import KEYHOLD
 from keys.health import Health, State
 from keys.models import ProviderKey
 from keys.providers.errors import ErrorClass
 from keys.routes import health_of
 from orgs.actions import record
-
-REASONS = {
-    ErrorClass.REFUSED: "{label} says this credential is not valid. Replace it, or test it again.",
-    ErrorClass.OUT_OF_MONEY: "{label} says the account has no credit left. Add credit there; the key comes back by itself.",
-    ErrorClass.LIMITED: "{label} is limiting this key. It is used again as soon as the limit ends.",
-    ErrorClass.TROUBLE: "{label} failed or did not answer, again and again. The key is tried again by itself.",
-}
 
 
 @dataclass(frozen=True, slots=True)

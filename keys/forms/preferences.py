@@ -26,7 +26,7 @@ FALLBACKS = (("yes", "Allowed"), ("no", "Not allowed"))
 MOST_SECONDS = min(LONGEST_SECONDS, settings.FIRST_BYTE_SECONDS)  # the operator's limit, which no wish lengthens
 NAMES = {name.lower(): row.slug for row in PROVIDERS.values() for name in (row.slug, row.label)} | HOSTS
 INHERITED, CHOSEN = "", "here"
-NO_FENCE = "A client key or a request may say otherwise; to keep all requests from a provider, pause it."
+NO_FENCE = "{others} may say otherwise; to keep all requests from a provider, pause it."
 
 
 class ProvidersField(forms.CharField):
@@ -129,6 +129,9 @@ class PreferencesForm(forms.Form):
         self.names, self.otherwise = [name for name in FIELDS if name in fields], otherwise
         for name in set(FIELDS) - set(fields):
             del self.fields[name]
+        for name in {"only", "ignore"} & set(fields):
+            others = "A request" if otherwise else "A client key or a request"
+            self.fields[name].help_text = self.fields[name].help_text.format(others=others)
         if otherwise and "move_on" in fields:
             deciding = [(INHERITED, f"Not set here: {otherwise}"), (CHOSEN, "After these only")]
             self.fields["decides_moves"].choices = deciding  # type: ignore[attr-defined]

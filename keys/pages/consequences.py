@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
 
@@ -24,15 +25,23 @@ type Callers = Mapping[str, Asking]
 """Who asks, by the names of client keys."""
 
 
+class Lost(NamedTuple):
+    """names: slugs of models or labels of providers. callers: names of the client keys that lose them, empty for everybody."""
+
+    names: tuple[str, ...]
+    callers: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """models: slugs that are served now and then by no key. providers: labels of those that no request can name any more.
+    """models: served now and then by no key. providers: of which no key is left that a request could name.
 
-    callers: names of the client keys for which any of that is so.
+    Both by who loses them, the most first. callers: names of the client keys that lose a model, or a provider of which no
+    model is known; to be able to name a provider that nobody need name is no loss.
     """
 
-    models: tuple[str, ...] = ()
-    providers: tuple[str, ...] = ()
+    models: tuple[Lost, ...] = ()
+    providers: tuple[Lost, ...] = ()
     callers: tuple[str, ...] = ()
 
 
@@ -88,18 +97,41 @@ def loss(before: Routes, after: Routes, gone: Sequence[RouteKey], callers: Calle
     """gone: the keys of `before` that may serve less in `after`. Without client keys, what anybody would lose."""
     before, after = steady(before), steady(after)
     keys = (*before.keys, *before.shared)
-    models: set[str] = set()
-    providers: set[str] = set()
-    losers: set[str] = set()
     kinds = alike(callers or {"": NOBODY}, keys)
     lists = {caller.models for caller, _ in kinds if caller.models is not None}
-    for asked in (*about_models(gone, keys, sorted(lists)), *about_providers(gone)):
-        for caller, names in kinds:
-            if serves(before, asked, caller, now) and not serves(after, asked, caller, now):
-                models.update(asked.models)
-                providers.update(() if asked.models else (PROVIDERS[asked.provider].label,))
-                losers.update(names)
-    return Loss(tuple(sorted(models)), tuple(sorted(providers)), tuple(sorted(losers - {""}, key=str.casefold)))
+
+    def losers(asked: Question) -> frozenset[str]:
+        lost = (names for who, names in kinds if serves(before, asked, who, now) and not serves(after, asked, who, now))
+        return frozenset(chain.from_iterable(lost))
+
+    models = {asked: losers(asked) for asked in about_models(gone, keys, sorted(lists))}
+    providers = {asked: losers(asked) for asked in about_providers(gone)}
+    known = {asked.provider for asked in models}
+    unknown = (names for asked, names in providers.items() if asked.provider not in known)
+    affected = frozenset().union(*models.values(), *unknown) - {""}
+    everybody = frozenset(callers)
+    return Loss(
+        by_losers(((model, names) for asked, names in models.items() for model in asked.models), everybody),
+        by_losers(((PROVIDERS[asked.provider].label, names) for asked, names in providers.items()), everybody),
+        in_order(affected),
+    )
+
+
+def by_losers(lost: Iterable[tuple[str, frozenset[str]]], everybody: frozenset[str]) -> tuple[Lost, ...]:
+    """A model of several providers is lost to those who lose it at any of them."""
+    who: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
+    for name, losers in lost:
+        who[name] |= losers
+    groups: defaultdict[frozenset[str], list[str]] = defaultdict(list)
+    for name, losers in sorted(who.items()):
+        if losers:
+            groups[losers].append(name)
+    told = [Lost(tuple(names), () if losers >= everybody else in_order(losers)) for losers, names in groups.items()]
+    return tuple(sorted(told, key=lambda each: (len(each.callers) > 0, -len(each.callers), each.names)))
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names, key=str.casefold))
 
 
 def steady(routes: Routes) -> Routes:

@@ -1,5 +1,6 @@
 """A plan in words for people: what is tried, when, what is skipped and why, what comes last, and who decided what."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +27,7 @@ from keys.routing import (
     settle_provider,
 )
 
+SECONDS = re.compile(r"(?<=\b\d\d:\d\d):\d\d UTC\b")  # reasons name times to the second, for programs
 BEYOND = f"beyond the {MOST_ATTEMPTS} keys that one request may try"
 NOTHING_DECIDED = ProviderPolicy()
 NOT_ASKED_FOR = frozenset({Why.MODEL, Why.OFF, Why.UNTESTED})  # such keys are not part of the story
@@ -127,7 +129,7 @@ type Notes = Callable[[Candidate], str]
 
 def step_of(each: Candidate | LeftOut, notes: Notes) -> Step:
     if isinstance(each, LeftOut):
-        return Step(each.key, f"Skipped, {each.reason.removeprefix('is ')}", tried=False)
+        return Step(each.key, f"Skipped, {SECONDS.sub('', each.reason.removeprefix('is '))}", tried=False)
     return Step(each.key, notes(each), tried=True, native_model=each.native_model)
 
 

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from uuid import UUID
+
+from django.db.models import Max
 
 from keys.models import ProviderKey
 from keys.order import Order, Place, groups
 from keys.pages.listing import OFF, Row, letter
 from keys.providers import PROVIDERS, Provider
 from keys.routing import Policy
+from orgs.models import AuditEvent, Organization
 
 Status = ProviderKey.Status
 
@@ -80,6 +84,14 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
+class Resting:
+    """A key that gets no traffic, and since when, if it was turned off."""
+
+    row: Row
+    off_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Tier:
     """`first` and `last`: the numbers of its hops at the ends."""
 
@@ -116,6 +128,15 @@ def steps(group: Order, in_order: Mapping[UUID, Row]) -> Iterator[Step]:
         row = in_order.get(place.key)
         yield Step(place, row, letter(count) if row else "")
         count += row is not None
+
+
+def at_rest(listed: Iterable[Row], organization: Organization) -> list[Resting]:
+    """Keys that get no traffic. One query, if one of them is off."""
+    resting = [row for row in listed if not row.order]
+    off = [str(row.key.pk) for row in resting if not row.key.enabled]
+    events = AuditEvent.objects.filter(organization=organization, target_id__in=off, tag="provider_key:disable")
+    since = dict(events.values_list("target_id").annotate(Max("at"))) if off else {}
+    return [Resting(row, since.get(str(row.key.pk))) for row in resting]
 
 
 def why_stopped(provider: str, policy: Policy) -> str:

@@ -7,6 +7,7 @@ from itertools import groupby
 from string import ascii_lowercase
 
 from keys.models import ProviderKey
+from keys.pages.takeover import Share, share
 from keys.providers import Provider, Shape
 from keys.providers.errors import ErrorClass
 
@@ -51,11 +52,6 @@ class Row:
         return self.key.status_reason if self.key.enabled else ""
 
     @property
-    def summary(self) -> str:
-        """The first sentence of the reason."""
-        return self.reason.partition(". ")[0].removesuffix(".")
-
-    @property
     def since(self) -> datetime | None:
         """Since when it is limited or failing."""
         return self.key.status_since if self.state in STATES["attention"] else None
@@ -73,11 +69,23 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class StandIn:
+    """A key that takes over from another: all that the other could serve, or what it may itself."""
+
+    key: ProviderKey
+    everything: bool
+
+    @property
+    def name(self) -> str:
+        return self.key.name
+
+
+@dataclass(frozen=True, slots=True)
 class Failing:
     """A key that is failing, and the one that has its requests now."""
 
     row: Row
-    stand_in: ProviderKey | None
+    stand_in: StandIn | None
 
     @property
     def happened(self) -> str:
@@ -89,9 +97,11 @@ class Failing:
         """Where its requests went."""
         if not self.row.order:
             return "It gets no traffic until it passes a test."
-        if self.stand_in:
+        if self.stand_in is None:
+            return f"No other {self.row.provider.label} key can take over. Requests that no other key can answer fail."
+        if self.stand_in.everything:
             return f"Requests moved to “{self.stand_in.name}”."
-        return f"No other {self.row.provider.label} key works. Requests that no other key can answer fail."
+        return f"Requests that “{self.stand_in.name}” may serve go there. Others fail if no other key can answer them."
 
 
 def rows(keys: Iterable[ProviderKey]) -> list[Row]:
@@ -105,10 +115,11 @@ def row_of(listed: Sequence[Row], key: ProviderKey) -> Row:
     return next(row for row in listed if row.key.pk == key.pk)
 
 
-def stand_in(listed: Sequence[Row], key: ProviderKey) -> ProviderKey | None:
-    """The key of the same provider that works and is tried first once `key` is not."""
+def stand_in(listed: Sequence[Row], key: ProviderKey) -> StandIn | None:
+    """The key of the same provider that works, may serve what `key` does, and is tried first once `key` is not."""
     others = (row.key for row in listed if row.order and row.key.pk != key.pk and row.state != ProviderKey.Status.FAILING)
-    return next((other for other in others if other.provider == key.provider), None)
+    shares = ((other, share(key, other)) for other in others if other.provider == key.provider)
+    return next((StandIn(other, found is Share.EVERYTHING) for other, found in shares if found is not Share.NOTHING), None)
 
 
 def failing(listed: Sequence[Row]) -> list[Failing]:

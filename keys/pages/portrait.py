@@ -1,7 +1,7 @@
 """What the page of one key says of it beside its row in the list: health, what takes over, limits, history."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,13 +15,15 @@ from keys.pages import history, listing, strip
 from keys.pages.history import Line
 from keys.preferences import ALL_MOVES, Move, Source
 from keys.providers import azure
-from keys.routing import PRIORITIZED, Policy, RouteKey, clock, names_of, settle_provider
+from keys.providers.errors import ErrorClass
+from keys.routing import PRIORITIZED, Policy, RouteKey, names_of, settle_provider
 from orgs.models import AuditEvent, User
 
 SHOWN_EVENTS = 8
 WITH_CREDENTIAL = ("provider_key:add", "provider_key:replace", "provider_key:restore")
 ORDINALS = ("First", "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth", "Tenth")
 OUT = {Standing.COOLING, Standing.FAILING}
+ENDS_BY_ITSELF = {ErrorClass.LIMITED, ErrorClass.TROUBLE}
 MOVES = {Move.LIMITED: "a rate limit", Move.TROUBLE: "a server error or timeout", Move.REFUSED: "a refused credential"}
 
 
@@ -86,18 +88,34 @@ def place(listed: list[listing.Row], key: ProviderKey) -> str:
 def strip_of(key: ProviderKey, now: datetime) -> strip.Strip:
     rows = HealthMark.objects.filter(key=key, slot__gte=strip.first_slot(now))
     counts = rows.values_list("slot", "passed", "limited", "failed")
-    return strip.of({slot: strip.Counts(*answers) for slot, *answers in counts}, now)
+    return strip.of({slot: strip.Counts(*answers) for slot, *answers in counts}, now, failed_from_to(key, now))
+
+
+def failed_from_to(key: ProviderKey, now: datetime) -> list[strip.Spell]:
+    """When the key was failing since the strip begins, as far as its events and its status tell."""
+    begins, since = strip.first_slot(now), None
+    events = AuditEvent.objects.filter(organization=key.organization_id, target_id=str(key.pk), at__gte=begins)
+    turns = events.filter(changes__after__has_key="status").order_by("at", "pk")
+    spells = []
+    for at, before in turns.values_list("at", "changes__before__status"):
+        if before == ProviderKey.Status.FAILING:
+            spells.append((since or begins, at))
+        since = at
+    if key.enabled and key.status == ProviderKey.Status.FAILING and key.status_since:
+        spells.append((key.status_since, now))
+    return spells
 
 
 def trouble(row: listing.Row, listed: list[listing.Row], now: datetime) -> Trouble | None:
-    """None where nothing is the matter, and for a key that is off."""
+    """None where nothing is the matter, and for a key that is off. How it ends by itself, `meaning` says with its time."""
     if not row.reason:
         return None
     headline, stop, rest = row.reason.partition(". ")
     health = routes.health_of(row.key)
     unwell = health.state is not State.HEALTHY
     meaning = f"{taking_over(row, listed, health, now)}{way_back(health, now)}" if unwell else ""
-    return Trouble(headline + stop.strip(), rest, row.key.status_since if unwell else None, meaning)
+    ends = unwell and health.error_class in ENDS_BY_ITSELF
+    return Trouble(headline + stop.strip(), "" if ends else rest, row.key.status_since if unwell else None, meaning)
 
 
 def taking_over(row: listing.Row, listed: list[listing.Row], health: Health, now: datetime) -> str:
@@ -122,6 +140,10 @@ def way_back(health: Health, now: datetime) -> str:
         case Standing.READY, _:
             return "It is used again."
     return "The key gets no traffic until it passes a test."
+
+
+def clock(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%H:%M} UTC"
 
 
 def last_answer(key: ProviderKey, now: datetime) -> dict[str, Any] | None:

@@ -151,6 +151,12 @@ def verdict(
     return result, reason.format(label=provider.label, status=status)
 
 
+def in_general(provider: Provider, status: int, found: ErrorClass) -> str:
+    """The sentence about a failure of this class whose words say nothing more."""
+    of_azure = AZURE_FAILED.get(status) if provider.shape is Shape.AZURE else None
+    return (of_azure or FAILED[found])[1].format(label=provider.label, status=status)
+
+
 def accepted(provider: Provider, call: TestCall | None, body: bytes) -> tuple[str, str]:
     """Of status 200, which other hosts give to anybody, and which may come with a warning in the body."""
     answer = parsed(body)

@@ -161,12 +161,13 @@ def run_test(request: HttpRequest, key: ProviderKey) -> tuple[int, str]:
     try:
         credential = data_keys.open_credential(key, data_keys.of(key.organization))
     except VaultError:
-        return messages.ERROR, f"Keyhold cannot open the stored secret of “{key.name}”. Delete this key and add it again."
+        return messages.ERROR, f"Keyhold cannot open the stored secret of “{key.name}”. Replace its credential."
     result = test_credential(key.row, credential)
     record_test(key=key, result=result, by=Actor.of(request))
     if result.verdict is Verdict.VALID:
         return messages.SUCCESS, f"“{key.name}” passed its test."
-    return messages.WARNING, result.reason
+    key.refresh_from_db(fields=["status_reason"])
+    return messages.WARNING, key.status_reason or result.reason
 
 
 def back(request: HttpRequest, key: ProviderKey) -> HttpResponse:

@@ -56,7 +56,7 @@ def show(
     context = around(request, organization)
     keys = list(ProviderKey.objects.for_org(organization))
     listed, now = listing.rows(keys), live(keys)
-    resting = [row for row in listed if not row.order]
+    resting = hops.at_rest(listed, organization)
     before = order.grouped(now) if wanted is None else order.on_top_of(now, order.placed(wanted, now))
     staged = order.moved(before, move, drawn(resting))
     context |= {
@@ -95,8 +95,8 @@ def around(request: HttpRequest, organization: Organization) -> dict[str, Any]:
     return {"page": "routing", "routes": found, **forms, **tried(request, organization, found)}
 
 
-def drawn(resting: Sequence[listing.Row]) -> Callable[[Place], bool]:
-    waiting = {row.key.pk for row in resting}
+def drawn(resting: Sequence[hops.Resting]) -> Callable[[Place], bool]:
+    waiting = {each.row.key.pk for each in resting}
     return lambda place: place.key not in waiting
 
 

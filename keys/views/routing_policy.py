@@ -89,7 +89,7 @@ def set_fallback(request: HttpRequest, organization: Organization) -> HttpRespon
     if not form.is_valid():
         return render(request, "keys/routing/fallback.html", {"page": "routing", "fallback": form}, status=422)
     actions.set_routing(organization=organization, by=Actor.of(request), **form.changes)
-    messages.success(request, f"Fallback is saved. Requests follow it {SOON}.")
+    messages.success(request, f"What happens when a key fails is saved. Requests follow it {SOON}.")
     return redirect("routing", organization.slug)
 
 

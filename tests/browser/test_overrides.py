@@ -19,7 +19,7 @@ def test_a_mistake_is_found_by_its_line_and_corrected(
     set_up(ada)
     add(ada, f"{ada.page.url}providers/add/bedrock/", fake_provider, "bedrock", "valid", "Good")
     ada.press("link", re.compile("Bedrock Good"))
-    ada.page.get_by_text("What the last good test found").click()
+    ada.page.get_by_text("Add names").click()
     ada.look()
     ada.write("Your names", "anthropic/claude-opus-5.5 = us.anthropic.claude-opus-5-5\nmistralai/large")
     ada.press("button", "Save names")

@@ -72,7 +72,7 @@ def test_rows_are_lifted_with_the_keyboard_and_dragged(
     press("Escape")
     assert order(ada) == ["OpenAI", "Groq", "Anthropic"]
     expect(ada.page.get_by_role("button", name="Save order")).to_be_hidden()
-    for key in ("Space", "ArrowDown", "Space", "ArrowDown"):
+    for key in ("Space", "ArrowDown", "Space", "ArrowUp"):  # the last moves nothing, and at the top does not scroll either
         press(key)
     expect(handle).to_be_focused()
     expect(handle).to_have_attribute("aria-pressed", "false")
