@@ -62,7 +62,7 @@ class Pricing:
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """What is spent of a budget. `whose`: as in "the budget of". `start`: what is booked; `at_worst`: what a request may cost.
+    """What is spent of a budget. `whose`: as in "the budget of". `at_worst`: what the request may cost.
 
     It refuses nothing: what stops at a budget stops at Held, which stands after it.
     """
@@ -71,12 +71,8 @@ class Purse:
     whose: str
     window: Window
     pricing: Pricing
-    start: int
     at_worst: int
-
-    @property
-    def claim(self) -> Claim:
-        return Claim(counter(self.budget, self.window), Kind.SPENT, AT_LEAST, None, self.start, LASTS_SECONDS)
+    claim: Claim
 
     def counts(self, ended: Sequence[Ended]) -> int:
         return sum(worth(self.budget, self.pricing.of(each)) for each in ended)
@@ -97,11 +93,7 @@ class Held:
     """What running requests may cost at worst, on top of what is spent of their budget."""
 
     purse: Purse
-
-    @property
-    def claim(self) -> Claim:
-        purse = self.purse
-        return Claim(f"{purse.claim.key}:held", Kind.HELD, purse.at_worst, purse.budget.amount_microusd, on_top=True)
+    claim: Claim
 
     def counts(self, ended: Sequence[Ended]) -> int:
         return 0
@@ -181,7 +173,7 @@ class Budgets:
         return [shown for budget, _ in owned(caller) if (shown := self._shown(budget, caller.tenant))]
 
     def _shown(self, budget: Budget, tenant: Tenant) -> Shown | None:
-        window, start = self._now(budget, tenant)
+        window, key, start = self._now(budget, tenant)
         if start is None:
             return None
         most = budget.amount_microusd
@@ -193,7 +185,7 @@ class Budgets:
             "hard": budget.hard,
             "resets_at": window.resets_at,
         }
-        return Shown(told, most, Claim(counter(budget, window), Kind.SPENT, 0, most, start, LASTS_SECONDS))
+        return Shown(told, most, Claim(key, Kind.SPENT, 0, most, start, LASTS_SECONDS))
 
     def of_caller(self, asked: Asked) -> list[Bound]:
         """Raises Refusal where no price is known and a budget wants one, and where what is spent cannot be read."""
@@ -209,12 +201,13 @@ class Budgets:
     def of_key(self, asked: Asked, holder: Tenant, candidate: Candidate) -> list[Bound]:
         """Of a key that was lent only the operator's budget for it counts."""
         found = holder.budgets.get((Scope.PROVIDER_KEY, str(candidate.key.id)), ())
-        if not found and not asked.caller.tenant.budgets:
+        wanting = [each for each in owned(asked.caller) if wants_price(each[0])]
+        if not found and not wanting:
             return []
         met = [(budget, f"the {title(candidate.key)}") for budget in found]
         pricing = self._pricing(Asked(asked.caller, asked.request, [candidate]))
         worst = pricing.at_worst()
-        if told := unpriced(asked, [*met, *owned(asked.caller)], worst):
+        if told := unpriced(asked, [*met, *wanting], worst):
             return [Shut("has no known price for this, and a budget wants one", told)]
         try:
             return [bound for each in met for bound in self._purse(*each, holder, pricing, worst)]
@@ -224,14 +217,15 @@ class Budgets:
     def _pricing(self, asked: Asked) -> Pricing:
         return Pricing(asked, self.books.prices(asked.caller.tenant), self.books.now())
 
-    def _now(self, budget: Budget, tenant: Tenant) -> tuple[Window, int | None]:
-        """The budget's present period, and what is booked in it if that is known."""
+    def _now(self, budget: Budget, tenant: Tenant) -> tuple[Window, str, int | None]:
+        """The budget's present period, its counter there, and what is booked if that is known."""
         window = budgets.window(budget.period, self.books.now(), zone(tenant.zone))
-        return window, self.books.start(tenant, counter(budget, window))
+        key = counter(budget, window)
+        return window, key, self.books.start(tenant, key)
 
     def _purse(self, budget: Budget, whose: str, tenant: Tenant, pricing: Pricing, worst: Iterable[int | None]) -> list[Bound]:
         """Nothing for a soft budget of which nothing is known: nothing stops at it. Raises Refusal for a hard one."""
-        window, start = self._now(budget, tenant)
+        window, key, start = self._now(budget, tenant)
         stops = budget.hard and makes(pricing.asked)
         if start is None and stops:
             raise unavailable(
@@ -239,9 +233,11 @@ class Budgets:
             )
         if start is None:
             return []
-        at_worst = max((worth(budget, cost) for cost in worst), default=0)
-        purse = Purse(budget, whose, window, pricing, start, max(at_worst, AT_LEAST))
-        return [purse, Held(purse)] if stops else [purse]
+        at_worst = max([AT_LEAST, *(worth(budget, cost) for cost in worst)])
+        spent = Claim(key, Kind.SPENT, AT_LEAST, None, start, LASTS_SECONDS)
+        purse = Purse(budget, whose, window, pricing, at_worst, spent)
+        held = Claim(f"{key}:held", Kind.HELD, at_worst, budget.amount_microusd, on_top=True)
+        return [purse, Held(purse, held)] if stops else [purse]
 
 
 def owned(caller: Caller) -> Iterator[tuple[Budget, str]]:
@@ -271,12 +267,16 @@ def worth(budget: Budget, cost: int | None) -> int:
     return budget.assumed_microusd if budget.unpriced == Unpriced.ASSUME else 0
 
 
+def wants_price(budget: Budget) -> bool:
+    return budget.hard and budget.unpriced == Unpriced.REFUSE
+
+
 def unpriced(asked: Asked, met: Iterable[tuple[Budget, str]], worst: Sequence[int | None]) -> Refusal | None:
     """What is told where no price is known of any key that may be tried, and a hard budget wants one."""
     if not worst or any(cost is not None for cost in worst) or not makes(asked):
         return None
     for budget, whose in met:
-        if budget.hard and budget.unpriced == Unpriced.REFUSE:
+        if wants_price(budget):
             message = (
                 f"No price is known for {asked.request.model or 'this request'}, and the {called(budget)} budget of {whose} "
                 "refuses what has none. An owner of the organization can set a price, or what such a request counts."
