@@ -49,6 +49,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """SQLite is another database, and no other Python: what asks no database is tested once, on PostgreSQL."""
+    if os.environ.get("KEYHOLD_TEST_DATABASE") != "sqlite":
+        return
+    without = [item for item in items if not {"db", "transactional_db"} & {*getattr(item, "fixturenames", ())}]
+    without = [item for item in without if item.get_closest_marker("django_db") is None]
+    config.hook.pytest_deselected(items=without)
+    items[:] = [item for item in items if item not in set(without)]
+
+
 @pytest.fixture
 def password() -> str:
     return "correct horse battery staple"

@@ -18,7 +18,7 @@ from orgs.models import AuditEvent, Organization, User
 
 BY = Actor.command("test")
 OPUS, PROFILE = "anthropic/claude-opus-5.5", "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
-QUERIES = 16  # as tests/test_key_health.py counts them
+QUERIES = 18  # as tests/test_key_health.py counts them
 
 
 def make_key(organization: Organization, provider: str = "bedrock") -> ProviderKey:
@@ -190,7 +190,7 @@ def test_the_gateway_reads_them_in_one_query(acme: Organization, django_assert_n
     for count in (1, 50):
         many = {f"a/b{number}": "x" for number in range(count)}
         set_overrides(organization=acme, provider="bedrock", overrides=many, by=BY)
-        with django_assert_num_queries(9):  # versions, data keys, two kinds of keys, names, three of routing, health
+        with django_assert_num_queries(11):  # versions, data keys, two kinds of keys, names, three of routing, limits, budgets, health
             Directory().refresh()
 
 
