@@ -33,7 +33,7 @@ TODAY = NOON.date()
 LISTED: dict[str, Any] = {
     "input_tokens": 1000,
     "output_tokens": 100,
-}  # of gpt-4o, which the list has at 3,500 millionths of a dollar
+}  # 3,500 millionths of a dollar for gpt-4o
 type SignIn = Callable[[User], Client]
 
 
