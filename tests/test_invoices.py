@@ -324,7 +324,7 @@ def test_no_line_is_answered_with_anything_but_a_reason(name: str, month: str, t
 
 @given(some.integers(0, 10**14))
 def test_an_amount_comes_back_to_the_last_figure(microusd: int) -> None:
-    key = ProviderKey(organization_id=None, provider="openai", name="Production")
+    key = ProviderKey(provider="openai", name="Production")
     data = f"key,month,total\nProduction,2026-10,{microusd // DOLLAR}.{microusd % DOLLAR:06}\n".encode()
     assert read(data, [key], NOVEMBER) == [Billed(key, OCTOBER, microusd)]
 

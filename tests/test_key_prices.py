@@ -30,7 +30,10 @@ pytestmark = pytest.mark.django_db
 BY = Actor.command("test")
 PAGE, SET = "/o/acme/usage/prices/", "/o/acme/usage/prices/keys/"
 TODAY = NOON.date()
-LISTED = {"input_tokens": 1000, "output_tokens": 100}  # of gpt-4o, which the list has at 3,500 millionths of a dollar
+LISTED: dict[str, Any] = {
+    "input_tokens": 1000,
+    "output_tokens": 100,
+}  # 3,500 millionths of a dollar for gpt-4o
 type SignIn = Callable[[User], Client]
 
 
@@ -77,7 +80,8 @@ def test_old_records_never_change(acme: Organization, key: ProviderKey) -> None:
     assert booked(acme, key) == 7000
     remove_key_price(price=price, by=BY)
     assert booked(acme, key) == 3500
-    assert sorted(UsageEvent.objects.values_list("estimated_cost_microusd", flat=True)) == [1750, 3500, 3500, 7000]
+    costs = UsageEvent.objects.order_by("estimated_cost_microusd").values_list("estimated_cost_microusd", flat=True)
+    assert list(costs) == [1750, 3500, 3500, 7000]
     assert DailyRollup.objects.get().estimated_cost_microusd == 1750 + 3500 + 3500 + 7000
 
 
@@ -115,7 +119,7 @@ def test_of_several_days_the_latest_that_has_come_counts_also_for_late_records(a
 def test_what_is_no_list_price_stays_as_it_is(acme: Organization, key: ProviderKey) -> None:
     """What the provider reported, an organization's own price, what is unknown, and a failure that used nothing."""
     negotiate(key, 500)
-    price = {"provider": "openai", "model": "someone/new", "input_microusd": 1_000_000, "output_microusd": 0}
+    price: dict[str, Any] = {"provider": "openai", "model": "someone/new", "input_microusd": 1_000_000, "output_microusd": 0}
     set_model_price(organization=acme, by=BY, **price)
     assert booked(acme, key, reported_cost_microusd=7) == 7
     assert booked(acme, key, model="someone/new", native_model="new") == 1000
@@ -156,7 +160,7 @@ def test_a_batch_asks_once_however_many_keys_and_organizations(acme: Organizatio
 @given(some.integers(0, 10_000), some.integers(0, 10**7), some.integers(1, 10**7))
 def test_the_part_is_taken_before_rounding(thousandths: int, tokens_in: int, tokens_out: int) -> None:
     """gpt-4o-mini costs 0.15 and 0.60 dollars a million: 3/20 and 12/20 of a millionth a token."""
-    usage = {"input_tokens": tokens_in, "output_tokens": tokens_out, "at": NOON, "thousandths": thousandths}
+    usage: dict[str, Any] = {"input_tokens": tokens_in, "output_tokens": tokens_out, "at": NOON, "thousandths": thousandths}
     cost = cost_microusd(PROVIDERS["openai"], "gpt-4o-mini", **usage)
     assert cost == ((3 * tokens_in + 12 * tokens_out) * thousandths * 2 + 20_000) // 40_000
 
