@@ -119,11 +119,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 if REDIS_URL:
-    CACHES["default"] = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    patience = {"socket_timeout": 1, "socket_connect_timeout": 1}  # seconds
+    CACHES["default"] = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "OPTIONS": patience}
 
 USAGE_EVENT_DAYS = read("USAGE_EVENT_DAYS", environment.whole_number(7, 3650), 90)
 
-# Work that nobody waits for: kept in the database, done by the process beside the server or by `manage.py db_worker`
+# Work that nobody waits for: kept in the database, done by the process beside the server
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 # What a tick does before the parts of keys/tasks.py, which may not know them
 TICK_PARTS = ["usage.alerts.watch_budgets", "usage.leaving.watch_leaving", "usage.retention.keep_house"]

@@ -40,7 +40,10 @@ class Pricing:
     def at_worst(self) -> list[int | None]:
         """Of each key that may be tried, by the estimate of tokens; keys of one price once."""
         usage = Usage(input_tokens=self.asked.input_tokens, output_tokens=self.asked.output_tokens)
-        alike = {(each.key.provider, each.native_model): each for each in self.asked.candidates}
+        alike = {
+            (each.key.provider, each.native_model, self.prices.thousandths(each.key.id, self.now)): each
+            for each in self.asked.candidates
+        }
         return [self.of(Ended(each, usage)) for each in alike.values()]
 
     def of(self, ended: Ended) -> int | None:

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tests.attempts import attempt
 from tests.gateway_calls import GREETING, STREAMED, Reply, call, get, line, read_until
 from tests.gateway_server import BY, RunningGateway
 from usage.ingest import book
-from usage.models import Budget, ModelPrice, Period, Scope, Unpriced
+from usage.models import Budget, KeyPrice, ModelPrice, Period, Scope, Unpriced
 
 pytest_plugins = ["tests.gateway_fixtures"]
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -182,6 +183,15 @@ def test_an_own_price_is_a_price(gateway: RunningGateway) -> None:
     )
     allow(gateway, 10_000, unpriced=Unpriced.REFUSE)
     assert call(gateway, HOMEMADE).status == 200
+
+
+def test_the_dearest_of_several_keys_is_held_although_the_last_is_cheap(gateway: RunningGateway) -> None:
+    cheap = gateway.add("openai", name="negotiated")
+    KeyPrice.objects.create(
+        organization=gateway.organization, provider_key_id=cheap.pk, from_day=date(2020, 1, 1), thousandths=100
+    )
+    allow(gateway, WORST - 1)
+    assert call(gateway, BRIEF).status == 402
 
 
 def test_a_key_without_a_price_is_passed_over_where_a_budget_wants_one(gateway: RunningGateway) -> None:

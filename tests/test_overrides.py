@@ -190,7 +190,8 @@ def test_the_gateway_reads_them_in_one_query(acme: Organization, django_assert_n
     for count in (1, 50):
         many = {f"a/b{number}": "x" for number in range(count)}
         set_overrides(organization=acme, provider="bedrock", overrides=many, by=BY)
-        with django_assert_num_queries(11):  # versions, data keys, two kinds of keys, names, three of routing, limits, budgets, health
+        # versions, data keys, two kinds of keys, names, three of routing, limits, budgets, health
+        with django_assert_num_queries(11):
             Directory().refresh()
 
 

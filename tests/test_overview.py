@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from keys.actions import pause_organization, pause_provider, set_provider_routing, set_routing
 from keys.models import ProviderKey
 from orgs.actions import Actor
 from orgs.models import Membership, Organization, User
 from tests.attempts import attempt, make_keys
+from tests.serving import free_port
 from usage.ingest import book
 
 pytestmark = pytest.mark.django_db
@@ -96,6 +98,19 @@ def test_a_limited_key_says_when_its_limit_ends(client_of: SignIn, bob: User, ac
     text = words(overview(client_of(bob)))
     assert "OpenAI Production is hitting its rate limit. The limit ends 4 minutes from now ." in text
     assert "OpenAI Batch is hitting its rate limit. See more" in text
+
+
+def test_limits_that_are_not_counted_together_are_told(
+    client_of: SignIn, bob: User, acme: Organization, settings: Settings
+) -> None:
+    make_keys(acme, needs_test=False, status="healthy")
+    assert "counted together" not in words(overview(client_of(bob)))
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}"
+    client = client_of(bob)
+    backend = "django.core.cache.backends.redis.RedisCache"
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": settings.REDIS_URL}}
+    told = "Limits are not counted together. Valkey cannot be reached, so each gateway process applies its share"
+    assert told in words(overview(client))
 
 
 def test_an_untested_key_is_tested_from_here(client_of: SignIn, alice: User, bob: User, acme: Organization) -> None:

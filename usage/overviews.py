@@ -5,7 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime
 
+from django.conf import settings
+from django.core.cache import cache
 from django.urls import reverse
+from redis.exceptions import RedisError
 
 from keys.models import ProviderKey, ProviderPreference, RoutingPreference
 from keys.pages import listing
@@ -50,12 +53,31 @@ def attention(organization: Organization, listed: Sequence[Row], now: datetime) 
     """What was stopped, then keys that need someone, the worst first. A key that was turned off needs nobody. Two queries."""
     slug = organization.slug
     return [
+        *_uncounted(slug),
         *_stopped(organization),
         *_stopped_providers(organization),
         *(_failing(each, slug) for each in listing.failing(listed)),
         *(_limited(row, slug, now) for row in listed if row.state == Status.LIMITED),
         *(_untested(row, slug) for row in listed if row.state == Status.UNTESTED),
     ]
+
+
+def _uncounted(slug: str) -> Iterator[Attention]:
+    """Where several processes count together, and cannot now."""
+    if not settings.REDIS_URL:
+        return
+    try:
+        cache.get("keyhold")
+    except RedisError:
+        yield Attention(
+            "warn",
+            "s-limited",
+            "Limits are not counted together.",
+            "Valkey cannot be reached, so each gateway process applies its share of every limit and budget until it is back.",
+            action="See limits",
+            of="Valkey",
+            url=reverse("limits", args=[slug]),
+        )
 
 
 def _stopped(organization: Organization) -> Iterator[Attention]:
