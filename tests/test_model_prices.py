@@ -223,7 +223,7 @@ def test_own_prices_cost_the_usage_page_no_query(alices: Client, acme: Organizat
     alices.get(USAGE)
     with CaptureQueriesContext(connection) as captured:
         assert PRICES in alices.get(USAGE).text
-    assert len(captured) == 13
+    assert len(captured) == 15
 
 
 @given(*[some.integers(0, 10**10)] * 2, *[some.integers(0, MOST)] * 2)
