@@ -8,7 +8,7 @@ from keys.tasks import tick
 
 
 class Command(BaseCommand):
-    help = "Tests keys that are due, destroys replaced credentials, tells owners and sends mail, once."
+    help = "Does once what is due: tests of keys, budgets, replaced credentials, notices, mail and webhooks."
 
     def handle(self, *args: Any, **options: Any) -> None:
         tick.call()
