@@ -50,13 +50,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """SQLite is another database, and no other Python: what asks no database is tested once, on PostgreSQL."""
+    """SQLite is another database and no other Python: what asks no database, or is large, is tested on PostgreSQL alone."""
     if os.environ.get("KEYHOLD_TEST_DATABASE") != "sqlite":
         return
-    without = [item for item in items if not {"db", "transactional_db"} & {*getattr(item, "fixturenames", ())}]
-    without = [item for item in without if item.get_closest_marker("django_db") is None]
-    config.hook.pytest_deselected(items=without)
-    items[:] = [item for item in items if item not in set(without)]
+    left_out = [item for item in items if item.get_closest_marker("large") or not asks_database(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def asks_database(item: pytest.Item) -> bool:
+    fixtures = {*getattr(item, "fixturenames", ())}
+    return item.get_closest_marker("django_db") is not None or bool({"db", "transactional_db"} & fixtures)
 
 
 @pytest.fixture

@@ -216,6 +216,7 @@ def by_request(folder: Path) -> dict[str, list[Finished]]:
     return {request: sorted(attempts, key=lambda each: each.opened.number) for request, attempts in found.items()}
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("seed", range(ORGANIZATIONS // BATCH))
 def test_the_first_key_that_is_used_is_the_first_that_the_explainer_names(
     seed: int, fake_provider: FakeProvider, bob: User, tmp_path: Path
