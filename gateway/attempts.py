@@ -12,9 +12,10 @@ from gateway.snapshot import Caller
 from gateway.speech import Request
 from gateway.upstream import Failure
 from gateway.wires.values import Usage
+from keys.health import Health
 from keys.preferences import moves_on
 from keys.providers.errors import ErrorClass
-from keys.routing import MOST_ATTEMPTS, PLATFORM, Candidate, LeftOut, Mark, Patience, Plan, RouteKey, Why, unwell
+from keys.routing import MOST_ATTEMPTS, PLATFORM, Candidate, LeftOut, Mark, Patience, Plan, RouteKey, Why, last_resort, unwell
 from usage.journal import Closed, Journal, Opened, Skipped
 
 MOST_SKIPPED = 20  # that are written down of one request
@@ -126,14 +127,29 @@ class Walk:
         return self._plan.patience.get(candidate.key.provider, Patience())
 
     def candidates(self) -> Iterator[Candidate]:
-        """Those to be tried, one after the other, for as long as what failed lets another one be tried."""
+        """Those to be tried, one after the other, for as long as what failed lets another one be tried.
+
+        Keys may have gone out since the plan was made. If that befell all, the one that is back first is tried, as in a plan.
+        """
+        out: list[tuple[Candidate, Health]] = []
         for candidate in self._plan.candidates:
             if self.attempts >= MOST_ATTEMPTS or not self._goes_on:
                 return
-            if reason := self._passes_over(candidate):
-                self.skipped.append(LeftOut(candidate.key, Why.HEALTH, reason))
+            if candidate.key.provider in self._in_trouble and self._ledger.budget.is_spent:
+                self.skipped.append(LeftOut(candidate.key, Why.HEALTH, TROUBLED))
+            elif health := self._stands_in_the_way(candidate):
+                out.append((candidate, health))
+                self.skipped.append(LeftOut(candidate.key, Why.HEALTH, unwell(health)))
             else:
                 yield candidate
+        if not self.attempts and (best := last_resort(out)):
+            self.skipped = [left for left in self.skipped if left.key.id != best.key.id]
+            yield best._replace(mark=Mark.LAST_RESORT)
+
+    def as_walked(self) -> Plan:
+        """The plan, with the keys that were passed over on the way."""
+        without = (left for left in self._plan.left_out if left.why is Why.MODEL)
+        return replace(self._plan, left_out=(*self.skipped, *without))
 
     @property
     def _goes_on(self) -> bool:
@@ -143,13 +159,8 @@ class Walk:
         assert last.failure is not None
         return last.failure.moves_on and moves_on(last.failure.error_class, self.patience(last.candidate).move_on)
 
-    def _passes_over(self, candidate: Candidate) -> str:
-        """Why not this one, as things have become since the plan was made."""
-        if candidate.key.provider in self._in_trouble and self._ledger.budget.is_spent:
-            return TROUBLED
-        if candidate.mark is Mark.LAST_RESORT or self._ledger.board.claim(candidate.key.id):
-            return ""
-        return unwell(self._ledger.board.health[candidate.key.id])
+    def _stands_in_the_way(self, candidate: Candidate) -> Health | None:
+        return None if candidate.mark is Mark.LAST_RESORT else self._ledger.board.claim(candidate.key.id)
 
     @property
     def _in_trouble(self) -> set[str]:

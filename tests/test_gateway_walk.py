@@ -2,18 +2,23 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
-from gateway.attempts import FEWEST_RETRIES
+from gateway.attempts import FEWEST_RETRIES, Ledger, Walk
 from gateway.health import HealthBoard
+from gateway.refusals import no_candidate
 from keys.health import FEWEST_ANSWERS, OPEN_SECONDS, WELL, State
 from keys.models import ProviderKey
 from keys.providers.errors import ErrorClass
 from keys.routes import health_of
+from keys.routing import Mark, RouteKey, plan
 from tests.gateway_calls import GREETING, STREAMED, Reply, call, line, read_until
 from tests.gateway_server import RunningGateway, StartGateway
+from usage.journal import Journal
 
 pytest_plugins = ["tests.gateway_fixtures"]
 
@@ -192,6 +197,45 @@ def test_one_request_probes_while_others_pass_by(gateway: RunningGateway) -> Non
         gateway.fake.go()
         assert b"200 OK" in read_until(probing, b"chat.completion")
     assert sum(received.behavior == "slow" for received in gateway.fake.requests) == 1
+
+
+def routed(number: int) -> RouteKey:
+    return RouteKey(UUID(int=number), "openai", f"Key {number}", number, "prioritized", True, True, frozenset(), ())
+
+
+@pytest.mark.parametrize(("spare", "expected"), [(True, (2, Mark.NONE)), (False, (1, Mark.LAST_RESORT))])
+def test_a_probe_that_another_request_took_meanwhile_leaves_nobody_without_a_key(
+    tmp_path: Path, spare: bool, expected: tuple[int, Mark]
+) -> None:
+    now = 1_000_000.0
+    board = HealthBoard(lambda: now)
+    keys = [
+        RouteKey(UUID(int=n), "openai", f"Key {n}", n, "prioritized", True, True, frozenset(), ()) for n in (1, 2)[: 1 + spare]
+    ]
+    for _ in range(FEWEST_ANSWERS):
+        board.note(keys[0].id, 1, ErrorClass.TROUBLE)
+    now += OPEN_SECONDS
+    made = plan(keys, "gpt-4o", health=board.health, now=now)
+    assert made.candidates[0].mark is Mark.PROBE
+    assert board.claim(keys[0].id) is None  # the other request
+    written = Journal(tmp_path)
+    walk = Walk(Ledger(written, board), cast(Any, None), cast(Any, None), "", made)
+    first = next(walk.candidates())
+    assert (first.key.id.int, first.mark) == expected
+    assert bool(walk.skipped) == spare
+    written.stop()
+
+
+def test_a_key_that_was_refused_meanwhile_is_told_with_its_reason(tmp_path: Path) -> None:
+    board = HealthBoard()
+    key = routed(1)
+    made = plan([key], "gpt-4o")
+    board.note(key.id, 1, ErrorClass.REFUSED, definite=True)
+    written = Journal(tmp_path)
+    walk = Walk(Ledger(written, board), cast(Any, None), cast(Any, None), "", made)
+    assert list(walk.candidates()) == []
+    assert no_candidate("gpt-4o", cast(Any, None), walk.as_walked(), lent=False).code == "no_working_key"
+    written.stop()
 
 
 def test_retries_at_a_provider_in_trouble_are_budgeted_and_other_providers_are_not(gateway: RunningGateway) -> None:
