@@ -248,6 +248,7 @@ def test_retries_at_a_provider_in_trouble_are_budgeted_and_other_providers_are_n
     assert "openai:same provider skipped (is with a provider in trouble" in reply.headers["x-keyhold-walk"]
     gateway.budget.retrying = 0
     assert call(gateway).headers["x-keyhold-key"] == "same provider"
+    gateway.drain()
     assert (gateway.budget.running, gateway.budget.retrying) == (0, 0)
 
 
