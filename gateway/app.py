@@ -155,7 +155,8 @@ class Gateway:
 
     def _reachable(self, exchange: Exchange) -> dict[str, list[str]]:
         caller = admit(self.directory, exchange)
-        return listing.reachable(caller.tenant, caller.asking, self.directory.shared_with(caller.tenant))
+        lenders = self.directory.lenders_to(caller.tenant)
+        return listing.reachable(caller.tenant, caller.asking, [route for lender in lenders for route in lender.lends])
 
     async def _health(self, exchange: Exchange) -> None:
         await exchange.answer(200, b'{"status":"ok"}')

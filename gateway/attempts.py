@@ -14,9 +14,10 @@ from gateway.snapshot import Caller, Tenant
 from gateway.speech import Request
 from gateway.upstream import Failure
 from gateway.wires.values import Usage
+from keys.health import Health
 from keys.preferences import moves_on
 from keys.providers.errors import ErrorClass
-from keys.routing import MOST_ATTEMPTS, PLATFORM, Candidate, LeftOut, Mark, Patience, Plan, RouteKey, Why, unwell
+from keys.routing import MOST_ATTEMPTS, PLATFORM, Candidate, LeftOut, Mark, Patience, Plan, RouteKey, Why, last_resort, unwell
 from usage.journal import Closed, Journal, Opened, Skipped
 
 MOST_SKIPPED = 20  # that are written down of one request
@@ -99,6 +100,7 @@ class Walk:
         "_caller",
         "_grant",
         "_ledger",
+        "_out",
         "_plan",
         "_request",
         "_request_id",
@@ -117,6 +119,7 @@ class Walk:
         self._request = request
         self._request_id = request_id
         self._plan = plan
+        self._out: list[tuple[Candidate, Health]] = []
         self._unsettled: list[Attempt] = []
         self._retrying = False
         self.failed: list[Attempt] = []
@@ -129,11 +132,22 @@ class Walk:
         return self._plan.patience.get(candidate.key.provider, Patience())
 
     def candidates(self) -> Iterator[Candidate]:
-        """One after the other, for as long as what failed lets another one be tried. Each is asked about by `may_try` first."""
+        """One after the other, for as long as what failed lets another one be tried. Each is asked about by `may_try` first.
+
+        Keys may have gone out since the plan was made. If that befell all, the one that is back first is tried, as in a plan.
+        """
         for candidate in self._plan.candidates:
             if self.attempts >= MOST_ATTEMPTS or not self._goes_on:
                 return
             yield candidate
+        if not self.attempts and (best := last_resort(self._out)):
+            self.skipped = [left for left in self.skipped if left.key.id != best.key.id]
+            yield best._replace(mark=Mark.LAST_RESORT)
+
+    def as_walked(self) -> Plan:
+        """The plan, with the keys that were passed over on the way."""
+        without = (left for left in self._plan.left_out if left.why is Why.MODEL)
+        return replace(self._plan, left_out=(*self.skipped, *without))
 
     @property
     def _goes_on(self) -> bool:
@@ -149,10 +163,14 @@ class Walk:
             return self._pass_over(candidate, Why.HEALTH, TROUBLED)
         if reason := await self._grant.try_key(holder, candidate):
             return self._pass_over(candidate, Why.LIMIT, reason)
-        if candidate.mark is Mark.LAST_RESORT or self._ledger.board.claim(candidate.key.id):
-            return True
-        self._grant.settle(candidate, None)
-        return self._pass_over(candidate, Why.HEALTH, unwell(self._ledger.board.health[candidate.key.id]))
+        if health := self._stands_in_the_way(candidate):
+            self.leave(candidate)
+            self._out.append((candidate, health))
+            return self._pass_over(candidate, Why.HEALTH, unwell(health))
+        return True
+
+    def _stands_in_the_way(self, candidate: Candidate) -> Health | None:
+        return None if candidate.mark is Mark.LAST_RESORT else self._ledger.board.claim(candidate.key.id)
 
     def _pass_over(self, candidate: Candidate, why: Why, reason: str) -> bool:
         self.skipped.append(LeftOut(candidate.key, why, reason))

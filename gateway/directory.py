@@ -17,7 +17,6 @@ from gateway.health import HealthBoard
 from gateway.snapshot import Snapshot, Tenant, adopt, load, versions
 from keys.actions.reporting import report_health
 from keys.models import ProviderKey
-from keys.routing import PLATFORM, RouteKey
 from orgs.models import Organization
 
 POLL_SECONDS = 0.5
@@ -49,13 +48,9 @@ class Directory:
         """None before the first load, and once the database has been out of reach for too long to go on from memory."""
         return self._snapshot if time.monotonic() - self._confirmed_at < MOST_SECONDS_WITHOUT_DATABASE else None
 
-    def shared_with(self, tenant: Tenant) -> tuple[RouteKey, ...]:
-        """The operator's keys, as this organization sees them."""
-        return tuple(route for lender in self._lenders if lender is not tenant for route in lender.lends)
-
-    def holder(self, key: RouteKey, tenant: Tenant) -> Tenant:
-        """Who can open a key with which this organization is served."""
-        return next((lender for lender in self._lenders if key.tier == PLATFORM and key.id in lender.stored), tenant)
+    def lenders_to(self, tenant: Tenant) -> tuple[Tenant, ...]:
+        """Whose keys are shared with this organization, if its owners allow it."""
+        return tuple(lender for lender in self._lenders if lender is not tenant)
 
     def start(self) -> None:
         """Returns after the first load, or without one if the database takes too long: the thread goes on trying."""

@@ -26,14 +26,14 @@ class HealthBoard:
         """Keys of which nothing is known are well, and missing here."""
         return self._health
 
-    def claim(self, key: UUID) -> bool:
-        """Whether this request may probe the key. Others wait until it is known what came of it."""
+    def claim(self, key: UUID) -> Health | None:
+        """How the key is if it may not be tried now. None: it may, and others wait until it is known what came of a probe."""
         with self._lock:
             health, now = self._health.get(key, WELL), self.clock()
             standing = health.standing(now)
             if standing is Standing.PROBE:
                 self._put(key, self._versions.get(key, 0), health, probed(health, now), {})
-            return standing in (Standing.PROBE, Standing.READY)
+            return None if standing in (Standing.PROBE, Standing.READY) else health
 
     def note(
         self,

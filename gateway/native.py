@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from gateway.health import HealthBoard
 from gateway.operations.native import NativeRequest, Target, read_provider, read_request, read_target
 from gateway.operations.native_answers import BACK_HERE, JSON, Readdressed, reader_of, relayed_type
 from gateway.operations.uploads import Form
-from gateway.proxy import Proxy, admit
+from gateway.proxy import Errand, Proxy, admit
 from gateway.refusals import no_native_key, title
 from gateway.snapshot import Caller, Tenant
 from gateway.speech import Reader, Request, Speech
@@ -52,7 +53,7 @@ class Native:
             request = await self._read(exchange, target, stack)
             plan = planned(caller, request, self.proxy.directory.board)
             headers = native_on(exchange.headers, target.provider.slug)
-            await self.proxy.send(exchange, caller, request, plan, headers, lambda: no_native_key(target.provider, plan))
+            await self.proxy.send(exchange, Errand(caller, request, plan, headers, partial(no_native_key, target.provider)))
 
     async def _read(self, exchange: Exchange, target: Target, stack: AsyncExitStack) -> NativeRequest:
         """JSON is read whole, and so is what must be signed; everything else goes through a file."""

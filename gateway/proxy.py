@@ -1,6 +1,6 @@
 """A request with a model in it: from the client's bytes to the provider's and back."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from gateway.upstream import Failure, Live, Upstream, Whole
 from keys import routing
 from keys.egress import EgressError
 from keys.providers.errors import ErrorClass
-from keys.routing import Candidate, Plan
+from keys.routing import PLATFORM, Candidate, Plan, RouteKey
 from usage.journal import JournalError
 
 BROKEN_OFF = Refusal(502, "stream_broken", "The provider broke off in the middle of its answer. What came so far is incomplete.")
@@ -40,6 +40,22 @@ def admit(directory: Directory, exchange: Exchange, schemes: Collection[str] = B
     caller = authenticate(snapshot, exchange.headers, schemes)
     check(caller, exchange.address, directory.board.clock())
     return caller
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What is to be done for a caller. `nobody`: what is told where no key can be tried. `lenders`: whose keys are shared."""
+
+    caller: Caller
+    request: Request
+    plan: Plan
+    headers: Mapping[str, str]
+    nobody: Callable[[Plan], Refusal]
+    lenders: Sequence[Tenant] = ()
+
+    def holder(self, key: RouteKey) -> Tenant:
+        """Who can open this key: as it was when the plan was made, whatever is lent by now."""
+        return next((lender for lender in self.lenders if key.tier == PLATFORM and key.id in lender.stored), self.caller.tenant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,59 +84,50 @@ class Proxy:
 
     async def _plan(self, exchange: Exchange, caller: Caller, request: Request) -> None:
         asking, tenant = replace(caller.asking, of_request=request.wishes), caller.tenant
-        shared = self.directory.shared_with(tenant)
+        lenders = self.directory.lenders_to(tenant)
+        shared = tuple(route for lender in lenders for route in lender.lends)
         board = self.directory.board
         ask = partial(
             routing.plan, model=request.model, operation=request.operation, asking=asking, health=board.health, now=board.clock()
         )
         plan = ask(tenant.routes, policy=tenant.policy, shared=shared)
-        lent = not plan.candidates and bool(ask((), policy=replace(tenant.policy, own_keys_only=False), shared=shared).candidates)
-        headers = passed_on(exchange.headers, stream=request.stream)
-        await self.send(exchange, caller, request, plan, headers, lambda: no_candidate(request.model, caller, plan, lent=lent))
 
-    async def send(
-        self,
-        exchange: Exchange,
-        caller: Caller,
-        request: Request,
-        plan: Plan,
-        headers: Mapping[str, str],
-        nobody: Callable[[], Refusal],
-    ) -> None:
-        """To one candidate after another until one answers. nobody: what is told where no key can be tried. Raises Refusal."""
-        walk = await self._begin(exchange, caller, request, plan)
+        def nobody(walked: Plan) -> Refusal:
+            lending = replace(tenant.policy, own_keys_only=False)
+            return no_candidate(request.model, caller, walked, lent=bool(ask((), policy=lending, shared=shared).candidates))
+
+        headers = passed_on(exchange.headers, stream=request.stream)
+        await self.send(exchange, Errand(caller, request, plan, headers, nobody, lenders))
+
+    async def send(self, exchange: Exchange, errand: Errand) -> None:
+        """To one candidate after another until one answers. Raises Refusal."""
+        walk = await self._begin(exchange, errand)
         unfinished = "error"
         try:
             async with exchange.until_client_leaves():
-                await self._walk(walk, exchange, caller.tenant, request, headers, nobody)
+                await self._walk(walk, exchange, errand)
         except ClientGone:
             unfinished = "cancelled"
             raise
         finally:
             walk.abandon(unfinished)
 
-    async def _begin(self, exchange: Exchange, caller: Caller, request: Request, plan: Plan) -> Walk:
+    async def _begin(self, exchange: Exchange, errand: Errand) -> Walk:
         """Raises Refusal where a limit or a budget of the caller is reached. That is written down too."""
+        caller, request = errand.caller, errand.request
         try:
-            grant = await self.admission.admit(Asked(caller, request, plan.candidates))
+            grant = await self.admission.admit(Asked(caller, request, errand.plan.candidates))
         except Refusal as refusal:
             write_refused(self.ledger.journal, caller, request, exchange.request_id, refusal.code)
             raise
         exchange.trace |= grant.headers()
-        return Walk(self.ledger, caller, request, exchange.request_id, plan, grant)
+        return Walk(self.ledger, caller, request, exchange.request_id, errand.plan, grant)
 
-    async def _walk(
-        self,
-        walk: Walk,
-        exchange: Exchange,
-        tenant: Tenant,
-        request: Request,
-        headers: Mapping[str, str],
-        nobody: Callable[[], Refusal],
-    ) -> None:
+    async def _walk(self, walk: Walk, exchange: Exchange, errand: Errand) -> None:
+        request = errand.request
         unfit: Refusal | None = None
         for candidate in walk.candidates():
-            holder = self.directory.holder(candidate.key, tenant)
+            holder = errand.holder(candidate.key)
             if not await walk.may_try(candidate, holder):
                 continue
             try:
@@ -133,7 +140,7 @@ class Proxy:
             exchange.trace = walk.trace()
             try:
                 seconds = walk.patience(candidate).timeout_seconds
-                reply = await self.upstream.send(holder, candidate, request, speech, headers, seconds)
+                reply = await self.upstream.send(holder, candidate, request, speech, errand.headers, seconds)
             except Failure as failure:
                 walk.fail(failure)
             else:
@@ -146,7 +153,7 @@ class Proxy:
             raise refusal_of(walk.failed)
         if unfit:
             raise unfit
-        told = walk.limited or nobody()
+        told = walk.limited or errand.nobody(walk.as_walked())
         walk.refuse(told.code)
         raise told
 

@@ -58,10 +58,14 @@ class RunningGateway:
         self._ready.wait()
         return self
 
-    def stop(self) -> None:
+    def drain(self) -> None:
+        """Take no more requests; returns once all that ran have ended."""
         assert self._server is not None
         self._server.should_exit = True
         self._thread.join()
+
+    def stop(self) -> None:
+        self.drain()
         self.journal.stop()
 
     async def _serve(self) -> None:

@@ -1,5 +1,6 @@
 """Switches, wishes and the operator's shared keys, as programs meet them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,19 +12,23 @@ from keys.providers import Credential
 from orgs.actions import Actor, set_platform
 from orgs.models import Organization
 from tests.gateway_calls import CHAT, GREETING, STREAMED, call, get
-from tests.gateway_server import BY, RunningGateway
+from tests.gateway_server import BY, RunningGateway, StartGateway
 
 pytest_plugins = ["tests.gateway_fixtures"]
 
 
 @pytest.fixture
 def lent(gateway: RunningGateway, globex: Organization) -> ProviderKey:
+    return lend(gateway, globex)
+
+
+def lend(gateway: RunningGateway, globex: Organization) -> ProviderKey:
     """A key of the operator, for everybody whose policy allows it."""
     credential = Credential({"api_key": gateway.fake.key("openai", "valid", 77)}, {}, "sk-…0077")
     key = actions.add_key(
         organization=globex, provider="openai", name="Operator's", credential=credential, test=None, needs_test=False, by=BY
     )
-    set_platform(organization=globex, is_platform=True, by=Actor.command("test"))
+    set_platform(organization=globex, is_platform=True, by=BY)
     gateway.directory.refresh()
     return key
 
@@ -89,6 +94,19 @@ def test_an_operator_who_lends_no_more_is_obeyed(gateway: RunningGateway, lent: 
     set_platform(organization=lent.organization, is_platform=False, by=Actor.command("test"))
     gateway.directory.refresh()
     assert call(gateway).status == 404
+
+
+def test_what_stops_being_lent_while_a_request_runs_still_serves_it(start_gateway: StartGateway, globex: Organization) -> None:
+    gateway = start_gateway(first_byte_seconds=1.0)
+    lend(gateway, globex)
+    gateway.add("openai", "stalls", name="ours")
+    decide(gateway, own_keys_only=False)
+    with ThreadPoolExecutor(1) as program:
+        running = program.submit(call, gateway)
+        assert gateway.fake.wait_for(lambda: bool(gateway.fake.requests))
+        set_platform(organization=globex, is_platform=False, by=BY)
+        gateway.directory.refresh()
+        assert (running.result().status, running.result().headers["x-keyhold-key"]) == (200, "Shared")
 
 
 def test_an_operator_who_pauses_lends_nothing(gateway: RunningGateway, lent: ProviderKey) -> None:

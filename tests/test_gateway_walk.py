@@ -1,19 +1,28 @@
 """Each kind of failure, streaming or not, on the first key and on the last: what is tried next, and what it does to the key."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
-from gateway.attempts import FEWEST_RETRIES
+from gateway.admission import Admission, Asked, Grant
+from gateway.attempts import FEWEST_RETRIES, Ledger, Walk
+from gateway.counters import Taken
 from gateway.health import HealthBoard
+from gateway.refusals import no_candidate
 from keys.health import FEWEST_ANSWERS, OPEN_SECONDS, WELL, State
 from keys.models import ProviderKey
 from keys.providers.errors import ErrorClass
 from keys.routes import health_of
+from keys.routing import Candidate, Mark, Plan, RouteKey, plan
 from tests.gateway_calls import GREETING, STREAMED, Reply, call, line, read_until
 from tests.gateway_server import RunningGateway, StartGateway
+from usage.journal import Journal
 
 pytest_plugins = ["tests.gateway_fixtures"]
 
@@ -194,6 +203,60 @@ def test_one_request_probes_while_others_pass_by(gateway: RunningGateway) -> Non
     assert sum(received.behavior == "slow" for received in gateway.fake.requests) == 1
 
 
+def routed(number: int) -> RouteKey:
+    return RouteKey(UUID(int=number), "openai", f"Key {number}", number, "prioritized", True, True, frozenset(), ())
+
+
+def walk_of(plan: Plan, board: HealthBoard, written: Journal) -> Walk:
+    """Of a caller without limits."""
+    caller = cast(Any, SimpleNamespace(tenant=None))
+    grant = Grant(Admission(cast(Any, None)), Asked(caller, cast(Any, None), ()), (), Taken(()))
+    return Walk(Ledger(written, board), caller, cast(Any, None), "", plan, grant)
+
+
+async def first_tried(walk: Walk) -> Candidate | None:
+    for candidate in walk.candidates():
+        if await walk.may_try(candidate, cast(Any, None)):
+            return candidate
+    return None
+
+
+@pytest.mark.parametrize(("spare", "expected"), [(True, (2, Mark.NONE)), (False, (1, Mark.LAST_RESORT))])
+def test_a_probe_that_another_request_took_meanwhile_leaves_nobody_without_a_key(
+    tmp_path: Path, spare: bool, expected: tuple[int, Mark]
+) -> None:
+    now = 1_000_000.0
+    board = HealthBoard(lambda: now)
+    keys = [
+        RouteKey(UUID(int=n), "openai", f"Key {n}", n, "prioritized", True, True, frozenset(), ()) for n in (1, 2)[: 1 + spare]
+    ]
+    for _ in range(FEWEST_ANSWERS):
+        board.note(keys[0].id, 1, ErrorClass.TROUBLE)
+    now += OPEN_SECONDS
+    made = plan(keys, "gpt-4o", health=board.health, now=now)
+    assert made.candidates[0].mark is Mark.PROBE
+    assert board.claim(keys[0].id) is None  # the other request
+    written = Journal(tmp_path)
+    walk = walk_of(made, board, written)
+    first = asyncio.run(first_tried(walk))
+    assert first is not None
+    assert (first.key.id.int, first.mark) == expected
+    assert bool(walk.skipped) == spare
+    written.stop()
+
+
+def test_a_key_that_was_refused_meanwhile_is_told_with_its_reason(tmp_path: Path) -> None:
+    board = HealthBoard()
+    key = routed(1)
+    made = plan([key], "gpt-4o")
+    board.note(key.id, 1, ErrorClass.REFUSED, definite=True)
+    written = Journal(tmp_path)
+    walk = walk_of(made, board, written)
+    assert asyncio.run(first_tried(walk)) is None
+    assert no_candidate("gpt-4o", cast(Any, None), walk.as_walked(), lent=False).code == "no_working_key"
+    written.stop()
+
+
 def test_retries_at_a_provider_in_trouble_are_budgeted_and_other_providers_are_not(gateway: RunningGateway) -> None:
     gateway.add("openai", "broken", name="main")
     gateway.add("openai", "valid", name="same provider")
@@ -204,6 +267,7 @@ def test_retries_at_a_provider_in_trouble_are_budgeted_and_other_providers_are_n
     assert "openai:same provider skipped (is with a provider in trouble" in reply.headers["x-keyhold-walk"]
     gateway.budget.retrying = 0
     assert call(gateway).headers["x-keyhold-key"] == "same provider"
+    gateway.drain()
     assert (gateway.budget.running, gateway.budget.retrying) == (0, 0)
 
 
