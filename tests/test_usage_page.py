@@ -300,7 +300,7 @@ def test_every_breakdown_adds_up_to_the_total_and_to_the_csv(acme: Organization,
         for _, totals in shown.items:
             items.add(totals)
         assert items == shown.total
-        assert sum(sum(values) for _, values in shown.buckets) == MEASURE[measure](shown.total)
+        assert sum(sum(values) for _, values in shown.buckets) == MEASURE[measure].of(shown.total)
         exported = list(csv.DictReader(io.StringIO("".join(csv_lines(acme, query)), newline="")))
         for column, value in (("requests", shown.total.requests), ("input_tokens", shown.total.input_tokens)):
             assert sum(int(row[column]) for row in exported) == value

@@ -73,7 +73,7 @@ def test_every_breakdown_is_the_total_and_the_exports(
         query = queries.read({**params, "by": by}, BERLIN, NOW, only=only)
         shown = report(acme, query)
         assert added(totals for _, totals in shown.items) == shown.total
-        assert sum(sum(values) for _, values in shown.buckets) == MEASURE[query.measure](shown.total)
+        assert sum(sum(values) for _, values in shown.buckets) == MEASURE[query.measure].of(shown.total)
         assert exported(csv_lines(acme, query), "requests", "estimated_cost_usd") == figures(shown.total)
         if not query.period.hourly:
             assert exported(focus_lines(acme, query), "x_Requests", "BilledCost") == figures(shown.total)

@@ -101,11 +101,20 @@ class Totals:
         return latency.percentile(self.latencies, 0.95)
 
 
-MEASURE: dict[str, Callable[[Totals], int]] = {
-    "requests": lambda totals: totals.requests,
-    "tokens": lambda totals: totals.tokens,
-    "cost": lambda totals: totals.cost_microusd,
-    "errors": lambda totals: totals.errors,
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number of Totals, and how the database adds it up: these columns, over attempts with these outcomes."""
+
+    of: Callable[[Totals], int]
+    columns: tuple[str, ...]
+    outcomes: frozenset[Outcome] = frozenset(Outcome)
+
+
+MEASURE = {
+    "requests": Measure(lambda totals: totals.requests, ("requests",), frozenset(Outcome) - {Outcome.ABSORBED}),
+    "tokens": Measure(lambda totals: totals.tokens, ("input_tokens", "output_tokens")),
+    "cost": Measure(lambda totals: totals.cost_microusd, ("estimated_cost_microusd",)),
+    "errors": Measure(lambda totals: totals.errors, ("requests",), frozenset({Outcome.ERROR, Outcome.REFUSED})),
 }
 SORT: dict[str, Callable[[Totals], int]] = {
     "requests": lambda totals: -totals.requests,
@@ -151,7 +160,10 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`items` is sorted as asked. `series` names the columns of `buckets`; OTHER stands for all that have none."""
+    """`before` knows only of requests. `items` is sorted as asked.
+
+    `series` names the columns of `buckets`; OTHER stands for all that have none.
+    """
 
     query: Query
     total: Totals
@@ -169,11 +181,11 @@ def report(organization: Organization, query: Query) -> Report:
     names = names_of(organization, query.only)
     asked = _rows(organization, query, query.period)
     items, total = _by_item(asked)
-    series = _series(items, MEASURE[query.measure])
+    series = _series(items, MEASURE[query.measure].of)
     return Report(
         query=query,
         total=total,
-        before=_total(_rows(organization, query, query.period.before())),
+        before=_requests(_rows(organization, query, query.period.before())),
         items=sorted(items.items(), key=lambda each: (SORT[query.sort](each[1]), names.of(query.by, each[0]).casefold())),
         series=series,
         buckets=_buckets(asked, query, series),
@@ -268,10 +280,11 @@ def _by_item(rows: models.QuerySet[UsageRollup]) -> tuple[dict[Item, Totals], To
     return items, total
 
 
-def _total(rows: models.QuerySet[UsageRollup]) -> Totals:
+def _requests(rows: models.QuerySet[UsageRollup]) -> Totals:
+    """Only how many there were, and what came of them."""
     total = Totals()
-    for outcome, *sums in _summed(rows, "outcome"):
-        total.count(outcome, sums)
+    for outcome, attempts in rows.values("outcome").annotate(attempts=Sum("requests")).values_list("outcome", "attempts"):
+        total.count(outcome, [attempts, *[0] * (len(MEASURES) - 1)])
     return total
 
 
@@ -285,10 +298,12 @@ def _buckets(rows: models.QuerySet[UsageRollup], query: Query, series: list[Item
     """The measure of each series in each bucket, empty ones too. The database adds up what is not named."""
     when, measure = _bucket(query.period), MEASURE[query.measure]
     named = Case(When(item__in=[each for each in series if each != OTHER], then=F("item")), default=Value(None))
-    cells: defaultdict[tuple[date, Item], Totals] = defaultdict(Totals)
-    for bucket, name, outcome, *sums in _summed(rows.annotate(named=named), when, "named", "outcome"):
-        cells[bucket, OTHER if name is None else name].count(outcome, sums)
-    return [(bucket, [measure(cells[bucket, name]) for name in series]) for bucket in query.period.buckets()]
+    summed = sum((F(column) for column in measure.columns[1:]), F(measure.columns[0]))
+    counted = rows.filter(outcome__in=measure.outcomes).annotate(named=named).values(when, "named").annotate(sum=Sum(summed))
+    cells = {
+        (bucket, OTHER if name is None else name): int(total) for bucket, name, total in counted.values_list(when, "named", "sum")
+    }
+    return [(bucket, [cells.get((bucket, name), 0) for name in series]) for bucket in query.period.buckets()]
 
 
 def _models(organization: Organization, period: Period) -> list[str]:

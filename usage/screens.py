@@ -292,7 +292,7 @@ def _row(name: str, totals: Totals, *, share: float = 0.0, series: int = 7) -> R
 
 def _share(report: Report, totals: Totals) -> float:
     """Of the measure that the chart shows."""
-    measure = MEASURE[report.query.measure]
+    measure = MEASURE[report.query.measure].of
     whole_sum = measure(report.total)
     return measure(totals) / whole_sum if whole_sum else 0.0
 
