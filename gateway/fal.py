@@ -57,7 +57,9 @@ class Costs:
 
     async def of(self, key_id: UUID, credential: Credential, request: NativeRequest, headers: Mapping[str, str]) -> int | None:
         """Millionths of a dollar, or None where they cannot be known. A job's result costs once, however often it is read."""
-        endpoint = self._endpoint(key_id, request) if UNITS in headers else ""
+        if UNITS not in headers:
+            return None if request.makes else 0
+        endpoint = self._endpoint(key_id, request)
         price = await self._price((key_id, endpoint), credential) if endpoint else None
         return None if price is None else cost(headers[UNITS], price)
 

@@ -150,7 +150,7 @@ class NativeUpstream(Upstream):
         provider = request.target.provider
         if provider.slug in BACK_HERE and answer.headers.get("content-type", "").lower().startswith(JSON):
             return Readdressed(provider, self.public_url, self.costs.watch(candidate.key.id, request))
-        return reader_of(request.dialect, answer.headers)
+        return reader_of(request.dialect, answer.headers, makes=request.makes)
 
 
 def native(request: Request) -> NativeRequest:

@@ -210,7 +210,9 @@ def test_fal_client_submits_asks_and_gets(gateway: RunningGateway, fal: fal_clie
     assert (handle.status_url, handle.response_url, handle.cancel_url) == (f"{job}/status", job, f"{job}/cancel")
     assert isinstance(handle.status(with_logs=True), fal_client.Queued)
     assert handle.get(interval=0)["seed"] == 42
-    assert {ended.opened.model for ended in gateway.attempts()} == {FLUX, "fal-ai/flux"}
+    costs = [(ended.opened.model, ended.closed.reported_cost_microusd) for ended in gateway.attempts()]
+    assert (costs[0], costs[-1]) == ((FLUX, None), ("fal-ai/flux", 25_000))
+    assert {cost for _, cost in costs[1:-1]} == {0}  # it looked how far the job is
 
 
 def test_fal_client_cancels_by_the_id_alone(gateway: RunningGateway, fal: fal_client.SyncClient) -> None:

@@ -42,6 +42,7 @@ RELAYED = (
     "image/gif",
 )
 """Types that no browser runs as a page of ours."""
+FREE = Usage(reported_cost_microusd=0)
 BACK_HERE = {"fal": ("status_url", "response_url", "cancel_url")}
 """Names in answers whose addresses lead to the provider, and shall lead to the gateway."""
 
@@ -50,11 +51,11 @@ def relayed_type(told: str) -> str:
     return told if told.lower().startswith(RELAYED) else "application/octet-stream"
 
 
-def reader_of(dialect: str, headers: Mapping[str, str]) -> Reader:
-    """Who reads this answer. Without a dialect nobody does: it is not known what the answer costs."""
+def reader_of(dialect: str, headers: Mapping[str, str], *, makes: bool = True) -> Reader:
+    """Who reads this answer. Without a dialect nobody does: its cost is unknown, or nothing where nothing was made."""
     content_type = headers.get("content-type", "").lower()
     if not dialect:
-        return Watched(plain.PassedStream(), counts=False)
+        return Watched(plain.PassedStream(), Usage() if makes else FREE)
     if content_type.startswith(FRAMES):
         return Watched(FrameStream())
     if not content_type.startswith(EVENT_STREAM):
@@ -68,27 +69,30 @@ def reader_of(dialect: str, headers: Mapping[str, str]) -> Reader:
             return Watched(ResponsesStream())
         case "google":
             return Watched(GoogleStream())
-    return Watched(plain.PassedStream(), counts=False)
+    return Watched(plain.PassedStream(), Usage())
 
 
 class Watched:
-    """Relays every byte as it comes. What `watch` makes of it is for the journal only, and may be nothing."""
+    """Relays every byte as it comes. What `watch` makes of it is for the journal only, and may be nothing.
+
+    told: the usage, where that needs no watching.
+    """
 
     begins_with_error = False
 
-    def __init__(self, watch: Reader, *, counts: bool = True) -> None:
+    def __init__(self, watch: Reader, told: Usage | None = None) -> None:
         self._watch: Reader | None = watch
-        self._counts = counts
+        self._told = told
         self._last = watch
         self._ended = False
 
     @property
     def events(self) -> int:
-        return self._last.events if self._counts else 0
+        return self._last.events if self._told is None else 0
 
     @property
     def done(self) -> bool:
-        return self._ended or (self._counts and self._last.done)
+        return self._ended or (self._told is None and self._last.done)
 
     @property
     def error(self) -> bytes | None:
@@ -96,7 +100,7 @@ class Watched:
 
     @property
     def usage(self) -> Usage | None:
-        return self._last.usage if self._counts else Usage()
+        return self._last.usage if self._told is None else self._told
 
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
         self._look(chunk)
