@@ -14,6 +14,7 @@ from django.db import connection
 from gateway.snapshot import Tenant
 from usage import budgets, unbooked
 from usage.budgets import Counted, Window
+from usage.models import Scope
 from usage.periods import zone
 from usage.pricing import Prices
 
@@ -115,12 +116,13 @@ class Books:
         try:
             prices = Prices.of(organization)
             spent = budgets.spent(organization, rows, now, local)
-            left = unbooked.attempts(self._folder, organization) if first else []
+            keys = {budget.target_id for budget in rows if budget.scope == Scope.PROVIDER_KEY}
+            left = unbooked.attempts(self._folder, organization, keys) if first else []
         finally:
             connection.close()
         booked: dict[str, int] = {}
         for budget in rows:
             window = budgets.window(budget.period, now, local)
-            more = unbooked.counted(left, budget, window, prices)
+            more = unbooked.counted(left, organization, budget, window, prices)
             booked[counter(budget, window)] = spent[budget.id].counted(budget) + more
         return Known(tenant.version, now.astimezone(local).date(), read_at, prices, booked)

@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 
 from gateway.admission import Admission, Asked, Grant
-from gateway.books import FRESH_SECONDS, RETRY_SECONDS, Books
+from gateway.books import FRESH_SECONDS, RETRY_SECONDS, Books, counter
 from gateway.budgets import Budgets
 from gateway.counters import Memory
 from gateway.errors import Refusal
@@ -27,9 +27,11 @@ from keys.routing import PRIORITIZED, Candidate, RouteKey
 from orgs.actions import Actor
 from orgs.models import Organization
 from tests.attempts import NOON, attempt
+from usage.budgets import window
 from usage.ingest import Ingester, book
 from usage.journal import Finished, Journal
 from usage.models import Budget, Period, Scope, Unpriced
+from usage.periods import zone
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
@@ -149,6 +151,21 @@ def test_what_lies_in_the_journal_counts_for_whom_it_concerns(start: Start, acme
     yesterday.now -= timedelta(days=1)
     yesterday.key = gateway.key
     assert yesterday.spent() == 0
+
+
+def test_what_others_used_of_a_key_that_is_lent_counts_after_a_restart(
+    start: Start, acme: Organization, globex: Organization, tmp_path: Path
+) -> None:
+    key, of_key = uuid4(), {"scope": Scope.PROVIDER_KEY}
+    budget = allow(acme, target_id=str(key), **of_key)
+    allow(acme, target_id=str(uuid4()), **of_key)
+    lent = {"key": key, "tier": "platform"}
+    book([attempt(acme, key=key), attempt(globex, **lent), attempt(globex)])
+    written(tmp_path, attempt(globex, **lent), attempt(globex))
+    gateway = start()
+    tenant = gateway.caller().tenant
+    gateway.runner.run(gateway.books.ready(tenant))
+    assert gateway.books.start(tenant, counter(budget, window(budget.period, NOON, zone("UTC")))) == 3 * FACT
 
 
 def test_what_was_counted_elsewhere_is_seen_soon(gateway: Gateway, acme: Organization) -> None:

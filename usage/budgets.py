@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import Q, Sum
 
+from keys.routing import PLATFORM
 from usage.models import DailyRollup, Period, Scope, Unpriced
 from usage.periods import DAY
 
@@ -91,7 +92,10 @@ def window(period: str, now: datetime, zone: ZoneInfo) -> Window:
 
 
 def spent(organization: UUID, budgets: Iterable[Counted], now: datetime, zone: ZoneInfo) -> dict[UUID, Spent]:
-    """What was booked for each budget in its present period, by the budget's id. One query for each scope among them."""
+    """What was booked for each budget in its present period, by the budget's id. One query for each scope among them.
+
+    Of a key that the operator lends, what others used counts too.
+    """
     by_scope: defaultdict[str, list[Counted]] = defaultdict(list)
     for budget in budgets:
         by_scope[budget.scope].append(budget)
@@ -105,7 +109,8 @@ def spent(organization: UUID, budgets: Iterable[Counted], now: datetime, zone: Z
 
 def _sums(organization: UUID, scope: str, targets: Iterable[str], windows: Mapping[str, Window]) -> dict[tuple[str, str], Spent]:
     """By target and period."""
-    rows = DailyRollup.objects.filter(organization=organization)
+    lent = Q(tier=PLATFORM) if scope == Scope.PROVIDER_KEY else Q()
+    rows = DailyRollup.objects.filter(Q(organization=organization) | lent)
     firsts = [each.first for each in windows.values()]
     if None not in firsts:
         rows = rows.filter(day__gte=min(first for first in firsts if first))

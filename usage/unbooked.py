@@ -1,6 +1,6 @@
 """Attempts that lie in this host's journal and are not in the sums yet, as after a kill."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -14,8 +14,8 @@ from usage.pricing import Prices
 READ_BYTES = 2 * 1024 * 1024
 
 
-def attempts(folder: Path, organization: UUID) -> list[Finished]:
-    """Those that ended, and what writers that are gone left open.
+def attempts(folder: Path, organization: UUID, keys: Container[str] = ()) -> list[Finished]:
+    """Those of the organization, or by these provider keys of it, that ended, and what writers that are gone left open.
 
     Read the sums first: what is booked meanwhile is then missed here, and nothing is found twice.
     """
@@ -24,7 +24,7 @@ def attempts(folder: Path, organization: UUID) -> list[Finished]:
         attempt.opened.id: attempt
         for path in journal.segments(folder)
         for attempt in _of_segment(path, offsets.get(path.name, 0))
-        if attempt.opened.organization_id == str(organization)
+        if attempt.opened.organization_id == str(organization) or attempt.opened.provider_key_id in keys
     }
     booked = UsageEvent.objects.filter(id__in=found).values_list("id", flat=True) if found else ()
     for id in booked:
@@ -48,9 +48,9 @@ def _of_segment(path: Path, offset: int) -> Iterator[Finished]:
         return
 
 
-def counted(found: Iterable[Finished], budget: Counted, window: Window, prices: Prices) -> int:
-    """What they come to for a budget in its period."""
-    mine = (attempt for attempt in found if _concerns(attempt, budget, window))
+def counted(found: Iterable[Finished], organization: UUID, budget: Counted, window: Window, prices: Prices) -> int:
+    """What they come to for a budget of the organization in its period."""
+    mine = (attempt for attempt in found if _concerns(attempt, organization, budget, window))
     costs = [cost(attempt, prices) for attempt in mine]
     return Spent(sum(each or 0 for each in costs), costs.count(None)).counted(budget)
 
@@ -72,16 +72,18 @@ def cost(attempt: Finished, prices: Prices) -> int | None:
     )
 
 
-def _concerns(attempt: Finished, budget: Counted, window: Window) -> bool:
+def _concerns(attempt: Finished, organization: UUID, budget: Counted, window: Window) -> bool:
     opened = attempt.opened
     day = datetime.fromtimestamp(opened.started_at, window.zone).date()
     if window.first and window.after and not window.first <= day < window.after:
+        return False
+    if budget.scope == Scope.PROVIDER_KEY:
+        return opened.provider_key_id == budget.target_id
+    if opened.organization_id != str(organization):
         return False
     match budget.scope:
         case Scope.MEMBER:
             return str(opened.member_id) == budget.target_id
         case Scope.CLIENT_KEY:
             return opened.client_key_id == budget.target_id
-        case Scope.PROVIDER_KEY:
-            return opened.provider_key_id == budget.target_id
     return True

@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils import timezone
 
+from keys.routing import PLATFORM
 from orgs.models import Organization
 
 
@@ -118,6 +119,7 @@ class DailyRollup(UsageRollup):
                 name="one_daily_rollup",
             )
         ]
+        indexes = [models.Index(fields=["provider_key_id", "day"], condition=models.Q(tier=PLATFORM), name="lent_daily")]
 
     def __str__(self) -> str:
         return f"{self.day} {self.provider} {self.model} {self.outcome}"
