@@ -421,7 +421,7 @@ def test_every_number_leads_to_what_is_behind_it(owner: Client, acme: Organizati
         ("?range=7d&provider=openai&result=failed#requests", "1"),
         ("?range=7d&provider=openai&m=cost", "3"),
         ("?from=2026-11-22&to=2026-11-22", "1"),
-        ("?from=2026-11-23&to=2026-11-23&provider=openai", "3"),
+        ("?provider=openai&from=2026-11-23&to=2026-11-23", "3"),
     ):
         assert link in links
         assert f"Requests {requests} " in text_of(owner, USAGE + link.partition("#")[0])

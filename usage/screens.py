@@ -1,6 +1,6 @@
 """A report as the usage page shows it: every figure already in words, every link already made."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
@@ -9,6 +9,7 @@ from usage import figures
 from usage.figures import counted, dollars, percent, seconds, short, whole
 from usage.links import BY, MEASURES, tile_of
 from usage.periods import Period
+from usage.queries import Query
 from usage.reports import MEASURE, NO_KEY, OTHER, OTHERS, Item, Report, Totals
 
 ROWS_SHOWN = 100
@@ -202,14 +203,21 @@ def _table_row(
 def _linked(report: Report) -> Callable[[date, Item], str]:
     """Makes the link to one item on one day; with OTHER, to that day. Hours and what has no filter lead nowhere."""
     query = report.query
+    of_items = {item: _before_dates(query, {query.by: str(item)}) for item in report.series if _has_filter(query.by, item)}
+    of_items[OTHER] = _before_dates(query, {})
 
     def linked(bucket: date, item: Item) -> str:
-        if isinstance(bucket, datetime) or not (item == OTHER or _has_filter(query.by, item)):
+        if isinstance(bucket, datetime) or item not in of_items:
             return ""
-        day = bucket.isoformat()
-        return query.link(range="", **{"from": day, "to": day}, **({} if item == OTHER else {query.by: str(item)}))
+        return f"{of_items[item]}from={bucket}&to={bucket}"
 
     return linked
+
+
+def _before_dates(query: Query, chosen: Mapping[str, str]) -> str:
+    """A link that wants two dates yet. To make each whole link anew takes most of a long chart's time."""
+    link = query.link(range="", **{"from": "", "to": ""}, **chosen)
+    return link if link == "?" else f"{link}&"
 
 
 def _has_filter(by: str, item: Item) -> bool:

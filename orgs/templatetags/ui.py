@@ -31,6 +31,15 @@ class Marked(Protocol):
     mark: str
 
 
+class Linked(Protocol):
+    """What `linked` needs to know of a number."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+
+
 @register.simple_tag
 def icon(name: str, cls: str = "") -> SafeString:
     """A symbol of static/icons.svg."""
@@ -119,10 +128,16 @@ def _column(values: Iterable[float], left: float, width: float, top: float) -> S
     rects = []
     y = 100.0
     for series, value in enumerate(values, 1):
-        height = value / top * 100
-        y -= height
-        rects.append((series, f"{left:.3f}", f"{y:.2f}", f"{width:.3f}", f"{max(height - 0.55, 0):.2f}"))
+        if height := value / top * 100:
+            y -= height
+            rects.append((series, f"{left:.3f}", f"{y:.2f}", f"{width:.3f}", f"{max(height - 0.55, 0):.2f}"))
     return format_html_join("", '<rect class="s{}" x="{}" y="{}" width="{}" height="{}"/>', rects)
+
+
+@register.simple_tag
+def linked(cell: Linked) -> SafeString | str:
+    """A number, and the link to what is behind it if there is one."""
+    return format_html('<a href="{}">{}</a>', cell.url, cell.text) if cell.url else cell.text
 
 
 @register.simple_tag
