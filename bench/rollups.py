@@ -129,8 +129,8 @@ def lines_of(rank: int) -> int:
     return min(400, max(3, round(600 * rank**-0.6)))
 
 
-def make_organizations(count: int) -> None:
-    """With people and keys, whose names every page asks for."""
+def make_people(count: int) -> dict[int, list[int]]:
+    """Organizations with people and keys, whose names every page asks for. Returns the people by the organization's rank."""
     ranks = range(1, count + 1)
     made = [Organization(id=identity("organization", n), name=f"Bench {n}", slug=f"bench-{n}") for n in ranks]
     Organization.objects.bulk_create(made, batch_size=1000)
@@ -149,9 +149,14 @@ def make_organizations(count: int) -> None:
     Membership.objects.bulk_create(memberships, batch_size=1000)
     ClientKey.objects.bulk_create((client_key(n, client) for n in ranks for client in range(clients[n])), batch_size=1000)
     ProviderKey.objects.bulk_create(provider_keys(ranks), batch_size=1000)
+    return of_organization
+
+
+def make_organizations(count: int) -> None:
+    people = make_people(count)
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE bench_rank (n int, lines int, people bigint[])")
-        cursor.executemany("INSERT INTO bench_rank VALUES (%s, %s, %s)", [(n, lines_of(n), of_organization[n]) for n in ranks])
+        cursor.executemany("INSERT INTO bench_rank VALUES (%s, %s, %s)", [(n, lines_of(n), some) for n, some in people.items()])
 
 
 def client_key(n: int, client: int) -> ClientKey:
