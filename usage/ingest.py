@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import batched
 from pathlib import Path
 from uuid import UUID
@@ -198,7 +199,7 @@ def _new_events(attempts: Iterable[Finished]) -> list[Event]:
             log.warning("Passed over an attempt whose ids or time make no sense.")
         else:
             events.setdefault(event.id, event)
-    known = set(UsageEvent.objects.filter(id__in=events).values_list("id", flat=True)) if events else set()
+    known = sums.known(UsageEvent, events)
     return [event for event in events.values() if event.id not in known]
 
 
@@ -209,8 +210,7 @@ def _zones(organizations: set[UUID]) -> dict[UUID, ZoneInfo]:
 
 def _present(events: Iterable[Event]) -> set[UUID]:
     """Provider keys that can be marked."""
-    keys = {event.provider_key_id for event in events}
-    return set(ProviderKey.objects.filter(id__in=keys).values_list("id", flat=True))
+    return sums.known(ProviderKey, {event.provider_key_id for event in events})
 
 
 def _event(attempt: Finished) -> Event:
@@ -222,10 +222,10 @@ def _event(attempt: Finished) -> Event:
     return Event(
         id=UUID(opened.id),
         request_id=UUID(opened.request_id),
-        organization=UUID(opened.organization_id),
-        client_key_id=UUID(opened.client_key_id),
+        organization=_id(opened.organization_id),
+        client_key_id=_id(opened.client_key_id),
         member_id=opened.member_id,
-        provider_key_id=UUID(opened.provider_key_id),
+        provider_key_id=_id(opened.provider_key_id),
         provider=_text(opened.provider, 20),
         model=_text(opened.model, 200),
         native_model=_text(opened.native_model, 200),
@@ -247,6 +247,12 @@ def _event(attempt: Finished) -> Event:
         estimated=closed.estimated,
         estimated_cost_microusd=_count(closed.reported_cost_microusd),
     )
+
+
+@lru_cache(maxsize=10_000)
+def _id(text: str) -> UUID:
+    """Of something that many attempts name."""
+    return UUID(text)
 
 
 def _skipped(keys: Iterable[Skipped]) -> str:
