@@ -103,7 +103,7 @@ def test_an_owner_sets_a_price_of_one_key_from_a_later_day(alices: Client, key: 
     said = GPT | {"key": str(key.pk), "from_day": "2027-01-01", "cached_input": "0.25"}
     answer = alices.post(PRICES, TYPED | said, follow=True)
     assert "Your price for openai/gpt-4o at OpenAI with “OpenAI Production” counts from 1 January 2027." in answer.text
-    assert "OpenAI, OpenAI Production</small>" in answer.text
+    assert "<small>OpenAI Production</small>" in answer.text
     assert "$0.25<" in answer.text
     kept = ModelPrice.objects.get()
     assert (kept.provider_key_id, kept.from_day, kept.cached_input_microusd) == (key.pk, date(2027, 1, 1), 250_000)
