@@ -225,9 +225,9 @@ def _has_filter(by: str, item: Item) -> bool:
 
 def _spread(labels: list[str]) -> list[str]:
     """Those of a few columns; three to five of many, evenly spread, the first and the last among them."""
-    last = len(labels) - 1
-    if last < FEW:
+    if len(labels) <= FEW:
         return labels
+    last = len(labels) - 1
     steps = next((steps for steps in (4, 3, 2) if last % steps == 0), 4)
     return [labels[round(step * last / steps)] for step in range(steps + 1)]
 
