@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime
 
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import caches
 from django.urls import reverse
 from redis.exceptions import RedisError
 
@@ -68,7 +68,7 @@ def _uncounted(slug: str) -> Iterator[Attention]:
     if not settings.REDIS_URL:
         return
     try:
-        cache.get("keyhold")
+        caches["valkey"].get("keyhold")
     except RedisError:
         yield Attention(
             "warn",
