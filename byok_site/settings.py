@@ -120,7 +120,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 if REDIS_URL:
     patience = {"socket_timeout": 1, "socket_connect_timeout": 1}  # seconds
-    CACHES["default"] = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "OPTIONS": patience}
+    CACHES["default"] = {"BACKEND": "byok_site.cache.SharedCache", "LOCATION": REDIS_URL, "OPTIONS": patience}
+    CACHES["valkey"] = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "OPTIONS": patience}
 
 USAGE_EVENT_DAYS = read("USAGE_EVENT_DAYS", environment.whole_number(7, 3650), 90)
 

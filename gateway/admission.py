@@ -13,12 +13,12 @@ from gateway.counters import Change, Claim, Counters, Taken
 from gateway.errors import Refusal
 from gateway.snapshot import Caller, Tenant
 from gateway.speech import Request
-from gateway.wires.values import Usage
+from gateway.wires.values import MOST, Usage
 from keys.routing import Candidate
 
 BYTES_PER_TOKEN = 4
 USUAL_OUTPUT_TOKENS = 1_000  # reserved where the request sets no limit to its answer
-ANSWERS_IN_TOKENS = frozenset({"chat", "messages", "responses", "native"})
+ANSWERS_IN_TOKENS = frozenset({"chat", "messages", "responses", "images", "native"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class Asked:
 
     @property
     def output_tokens(self) -> int:
-        """The most that the answer may have, or what is usual where that is not said (`says_most`)."""
+        """The most that all answers may have, or what is usual where that is not said (`says_most`)."""
         usual = USUAL_OUTPUT_TOKENS if self.request.operation in ANSWERS_IN_TOKENS and self.request.size else 0
-        return self.request.max_tokens or usual
+        return min((self.request.max_tokens or usual) * self.request.answers, MOST)
 
     @property
     def says_most(self) -> bool:
@@ -127,11 +127,11 @@ class Grant:
     Neither waits, so both may be called while the request is being cancelled.
     """
 
-    __slots__ = ("_admission", "_asked", "_by_key", "_ended", "_headers", "_of_caller", "limited")
+    __slots__ = ("_admission", "_by_key", "_ended", "_headers", "_of_caller", "asked", "limited")
 
     def __init__(self, admission: "Admission", asked: Asked, bounds: Sequence[Bound], taken: Taken) -> None:
         self._admission = admission
-        self._asked = asked
+        self.asked = asked
         self._of_caller = (bounds, taken)
         self._by_key: dict[UUID, tuple[Sequence[Bound], Taken]] = {}
         self._ended: list[Ended] = []
@@ -140,7 +140,7 @@ class Grant:
 
     async def try_key(self, holder: Tenant, candidate: Candidate) -> str:
         """Why this key may not be used now, or "" and then it counts. `limited` keeps the first refusal."""
-        bounds = await self._admission.of_key(self._asked, holder, candidate)
+        bounds = await self._admission.of_key(self.asked, holder, candidate)
         if not bounds:
             return ""
         taken = await self._admission.counters.take([bound.claim for bound in bounds])

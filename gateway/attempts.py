@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import uuid_utils
 
-from gateway.admission import BYTES_PER_TOKEN, Grant
+from gateway.admission import Grant
 from gateway.errors import Refusal
 from gateway.exchange import milliseconds_since
 from gateway.health import HealthBoard
@@ -216,15 +216,11 @@ class Walk:
             number=self.attempts + 1,
             stream=request.stream,
             started_at=time.time(),
-            input_estimate=self.input_estimate,
-            output_estimate=request.max_tokens,
+            input_estimate=self._grant.asked.input_tokens,
+            output_estimate=self._grant.asked.output_tokens,
             mark=str(attempt.candidate.mark),
             skipped=told(self.skipped),
         )
-
-    @property
-    def input_estimate(self) -> int:
-        return self._request.size // BYTES_PER_TOKEN
 
     def fail(self, failure: Failure) -> None:
         """The current attempt failed; whether that was rescued shows later."""
@@ -285,7 +281,7 @@ class Walk:
             self._ledger.board.note(attempt.candidate.key.id, attempt.secret_version, ErrorClass.TROUBLE)
         rescued = "absorbed" if outcome == "ok" else "error"
         told = usage if usage and usage.plausible else None
-        counted = told or Usage(input_tokens=self.input_estimate, output_tokens=events)
+        counted = told or Usage(input_tokens=self._grant.asked.input_tokens, output_tokens=events)
         if cut:
             counted = replace(counted, output_tokens=max(counted.output_tokens, events))
         last = attempt.closed(outcome, error_class, counted, estimated=cut or told is None)
@@ -299,8 +295,11 @@ class Walk:
             self._ledger.journal.close(*self._close_failed("error"))
 
     def abandon(self, outcome: str) -> None:
-        """What is still open ends here, as when the client left. Called once for each walk."""
-        self.finish(None, outcome=outcome)
+        """What is still open ends here, as when the client left. Called once for each walk.
+
+        A provider makes an answer that is no stream to its end, and bills it, although nobody waits for it.
+        """
+        self.finish(None, outcome=outcome, events=0 if self._request.stream else self._grant.asked.output_tokens)
         self.give_up()
         self._grant.release()
         self._ledger.budget.running -= 1

@@ -21,6 +21,7 @@ from usage.budgets import Window
 from usage.figures import day, dollars, exact_dollars, zone_name
 from usage.models import Budget, Period, Scope, Unpriced
 from usage.periods import zone
+from usage.prices import OwnPrice
 from usage.pricing import Prices
 
 LASTS_SECONDS = 3 * 24 * 3600  # a counter that nobody touched for so long begins anew with what is booked
@@ -40,11 +41,14 @@ class Pricing:
     def at_worst(self) -> list[int | None]:
         """Of each key that may be tried, by the estimate of tokens; keys of one price once."""
         usage = Usage(input_tokens=self.asked.input_tokens, output_tokens=self.asked.output_tokens)
-        alike = {
-            (each.key.provider, each.native_model, self.prices.thousandths(each.key.id, self.now)): each
-            for each in self.asked.candidates
-        }
+        alike = {self._price(each): each for each in self.asked.candidates}
         return [self.of(Ended(each, usage)) for each in alike.values()]
+
+    def _price(self, candidate: Candidate) -> tuple[str, str, OwnPrice | None, int]:
+        """The same for keys that cost the same."""
+        key = candidate.key
+        own = self.prices.own_price(key.provider, self.asked.request.model, key.id, self.now)
+        return key.provider, candidate.native_model, own, self.prices.thousandths(key.id, self.now)
 
     def of(self, ended: Ended) -> int | None:
         candidate, usage = ended.candidate, ended.usage

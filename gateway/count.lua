@@ -1,11 +1,13 @@
 -- One step of gateway/shared_counters.py: changes first, then all claims or none of them. It reads no clock but Valkey's own.
 -- KEYS: who is alive; the counters of changes; the counters of claims.
--- ARGV: process, slots a minute, slots a second, seconds to be alive, number of changes; {kind, amount, at, lasts} for each
+-- ARGV: process, 1 if Valkey knew it when it last asked or 0, slots a minute, slots a second, seconds to be alive, number of
+-- changes; {kind, amount, at, lasts} for each
 -- change; {kind, amount, most or -1, start, lasts, 1 if on top of the claim before or 0} for each claim.
+-- Where Valkey forgot a process that it knew, nothing is done: what is here lacks what was counted before.
 -- Answers {place of the refused claim or 0, milliseconds to wait or -1, slot, 1 if this process was not known, processes alive,
 -- used of each claim...}.
 
-local process, slots, a_second, lives, changes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local process, slots, a_second, lives, changes = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local time = redis.call('TIME')
 local second = tonumber(time[1])
 local exact = (second + tonumber(time[2]) / 1000000) * a_second
@@ -13,6 +15,7 @@ local now = math.floor(exact)
 local FORGOTTEN = math.ceil(slots / a_second) * 2
 local HOUR = 3600
 
+if ARGV[2] == '1' and not redis.call('ZSCORE', KEYS[1], process) then return {0, 0, now, 1, 0} end
 local forgotten = redis.call('ZADD', KEYS[1], second, process)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', second - HOUR)
 
@@ -101,7 +104,7 @@ local function change(kind, key, amount, at, lasts)
     end
 end
 
-local place = 6
+local place = 7
 for number = 1, changes do
     change(ARGV[place], KEYS[1 + number], tonumber(ARGV[place + 1]), ARGV[place + 2], ARGV[place + 3])
     place = place + 4

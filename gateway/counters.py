@@ -252,6 +252,12 @@ class Memory:
                 else:
                     self._put(claim, now)
 
+    def raised(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Claims of what is spent begin with what is known of it here, where that is more than what the books say."""
+        now = self._clock()
+        with self._lock:
+            return [each._replace(start=self._used(each, now)) if each.kind is Kind.SPENT else each for each in claims]
+
     def spent(self) -> dict[str, int]:
         with self._lock:
             return {key: spent.total for key, spent in self._spent.items()}

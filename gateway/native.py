@@ -15,7 +15,7 @@ from gateway.exchange import Exchange
 from gateway.fal import Costs
 from gateway.headers import native_back, native_on
 from gateway.health import HealthBoard
-from gateway.operations.native import NativeRequest, Target, read_provider, read_request, read_target
+from gateway.operations.native import NativeRequest, Target, dialect_of, read_provider, read_request, read_target
 from gateway.operations.native_answers import BACK_HERE, JSON, Readdressed, reader_of, relayed_type
 from gateway.operations.uploads import Form
 from gateway.proxy import Errand, Proxy, admit
@@ -56,12 +56,14 @@ class Native:
             await self.proxy.send(exchange, Errand(caller, request, plan, headers, partial(no_native_key, target.provider)))
 
     async def _read(self, exchange: Exchange, target: Target, stack: AsyncExitStack) -> NativeRequest:
-        """JSON is read whole, and so is what must be signed; everything else goes through a file."""
+        """JSON is read whole, and so are words that are counted and what must be signed; everything else goes through a file."""
         content_type, limit = exchange.header(b"content-type"), self.proxy.most_body_bytes
-        if target.provider.shape is Shape.BEDROCK or not content_type or "json" in content_type.lower():
+        is_form = content_type.lower().startswith("multipart/form-data")
+        counted = bool(dialect_of(exchange.method, target)) and not is_form
+        if counted or target.provider.shape is Shape.BEDROCK or not content_type or "json" in content_type.lower():
             return read_request(exchange.method, target, await exchange.body(limit))
         file = stack.enter_context(spool(self.proxy.spool_folder))
-        form = Form(content_type, file) if content_type.lower().startswith("multipart/form-data") else None
+        form = Form(content_type, file) if is_form else None
         await exchange.take_body(limit, form.write if form else file.write)
         return read_request(exchange.method, target, file, form)
 

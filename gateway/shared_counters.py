@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +24,7 @@ PATIENCE_SECONDS = 0.5
 MOST_AT_ONCE = 500  # requests that are counted in one go
 BEAT_SECONDS = 2.0
 RETRY_SECONDS = 0.5
+SETTLES_SECONDS = BEAT_SECONDS + PATIENCE_SECONDS  # until every process has told Valkey what it forgot
 LIVES_SECONDS = 15  # a process that was silent for longer holds nothing
 ALIVE = "keyhold:alive"
 LOST = "Valkey is lost: each process applies its share of every limit until it is back."
@@ -36,12 +37,16 @@ type Answer = asyncio.Future[Taken]
 log = logging.getLogger(__name__)
 
 
+class ForgottenError(Exception):
+    """Valkey answers, and knows nothing of what was counted: it was restarted, or flushed."""
+
+
 class Shared:
     """Counts in Valkey, by its clock. What this process takes it also counts for itself, for when Valkey is lost.
 
     While it is lost, each process applies its share of every limit, and of what was left of a budget: there are `processes`,
     or as many as Valkey last knew of if those are more. One request always fits its share of a limit.
-    Once Valkey is back it is told what was taken meanwhile. Changes wait in `_owed`
+    Once Valkey is back it is told what was taken meanwhile. One that forgot is one that was lost. Changes wait in `_owed`
     and go out with the next request or by themselves, whichever is first.
     """
 
@@ -52,13 +57,15 @@ class Shared:
         )
         self._processes = processes
         self._alive = 1
-        self._forgotten = 0  # whether Valkey had not heard of us when we last asked
+        self._known = False  # whether Valkey knew us when we last asked
+        self._forgotten = False  # whether it had not heard of us before that
         self._name = uuid4().hex
         self._ahead: float | None = None  # of our clock, Valkey's is, in seconds
         self._own = Memory(self._now)
         self._owed: list[Change] = []
         self._due = asyncio.Event()
-        self._lost_since: int | None = None  # slot
+        self._lost_since: int | None = None  # the slot from which on Valkey has to be told what was taken
+        self._alone_until = 0.0  # while others have not told it yet
         self._spent_then: dict[str, int] = {}
         self._spent_since: Counter[tuple[str, int]] = Counter()
         self._waiting: list[tuple[Sequence[Claim], Answer]] = []
@@ -87,6 +94,7 @@ class Shared:
 
     async def take(self, claims: Sequence[Claim]) -> Taken:
         """A request that is cancelled meanwhile gives back what it got."""
+        claims = self._own.raised(claims)
         if self._lost_since is not None:
             return self._take_alone(claims)
         answer: Answer = asyncio.get_running_loop().create_future()
@@ -144,9 +152,11 @@ class Shared:
         if self._lost_since is None:
             log.error("Valkey is lost (%s). Each gateway process applies its share of every limit.", type(error).__name__)
             self._lost_since = int(self._now() / SLOT)
-            self._spent_then = self._own.spent()
+            self._known = False
             self._note_spent(self._owed)
             self._owed = []
+            owed = {key: amount for (key, _), amount in self._spent_since.items()}
+            self._spent_then = {key: spent - owed.get(key, 0) for key, spent in self._own.spent().items()}
 
     async def _keep_in_touch(self) -> None:
         """All that waits goes out together, and what comes meanwhile waits: the more there is to do, the less each costs."""
@@ -187,33 +197,52 @@ class Shared:
         spent: Counter[tuple[str, int]] = Counter()
         try:
             await self._ask([], [])
-            missed, spent, self._spent_since = self._missed(0 if self._forgotten else lost_since), self._spent_since, Counter()
+            if self._forgotten:
+                lost_since = self._lost_since = 0
+                self._alone_until = time.monotonic() + SETTLES_SECONDS
+            spent, self._spent_since = self._spent_since, Counter()
             told_until = int(self._now() / SLOT)
-            await self._ask(missed, [])
+            await self._ask(self._missed(lost_since), [self._missed_spending(spent)])
         except Exception:
             self._spent_since.update(spent)
             return
-        self._owed, self._spent_since = self._missed(told_until + 1), Counter()
+        self._lost_since = told_until + 1
+        if time.monotonic() >= self._alone_until:
+            self._rejoin(self._lost_since)
+
+    def _rejoin(self, told_until: int) -> None:
+        changes = [Change(key, Kind.SPENT, amount, 0, lasts) for (key, lasts), amount in self._spent_since.items()]
+        self._owed, self._spent_since = [*self._missed(told_until), *changes], Counter()
         self._lost_since = None
         self._due.set()
         log.warning("Valkey is back. Limits are counted together again.")
 
     def _missed(self, since: int) -> list[Change]:
-        spent = [Change(key, Kind.SPENT, amount, 0, lasts) for (key, lasts), amount in self._spent_since.items()]
-        return [*self._own.taken_since(since), *self._own.holding(), *spent]
+        return [*self._own.taken_since(since), *self._own.holding()]
+
+    def _missed_spending(self, spent: Mapping[tuple[str, int], int]) -> list[Claim]:
+        """On top of what was known when Valkey was lost, as far as it knows no better."""
+        return [
+            Claim(key, Kind.SPENT, amount, None, max(0, self._spent_then.get(key, 0)), lasts)
+            for (key, lasts), amount in spent.items()
+        ]
 
     async def _ask(self, changes: Sequence[Change], claims: Sequence[Sequence[Claim]]) -> list[Taken]:
-        """One Taken for each of `claims`, or one of nothing. Raises what redis raises."""
+        """One Taken for each of `claims`, or one of nothing. Raises what redis raises, and ForgottenError."""
+        process = (self._name, int(self._known))
         steps = [
-            arguments(self._name, changes, next(iter(claims), ())),
-            *(arguments(self._name, (), some) for some in claims[1:]),
+            arguments(process, changes, next(iter(claims), ())),
+            *(arguments(process, (), some) for some in claims[1:]),
         ]
         try:
             answers = await self._run(steps)
         except NoScriptError:
             await self._valkey.script_load(STEP)
             answers = await self._run(steps)
-        _, _, slot, self._forgotten, self._alive, *_ = answers[0]
+        _, _, slot, forgotten, self._alive, *_ = answers[0]
+        if forgotten and self._known:
+            raise ForgottenError
+        self._known, self._forgotten = True, bool(forgotten)
         if self._ahead is None:
             self._ahead = slot * SLOT - time.monotonic()
         return [taken(*answer) for answer in answers]
@@ -225,11 +254,11 @@ class Shared:
             return await pipeline.execute()
 
 
-def arguments(process: str, changes: Sequence[Change], claims: Sequence[Claim]) -> tuple[int, list[Any]]:
-    """(number of keys, keys and arguments) as count.lua wants them."""
+def arguments(process: tuple[str, int], changes: Sequence[Change], claims: Sequence[Claim]) -> tuple[int, list[Any]]:
+    """(number of keys, keys and arguments) as count.lua wants them. process: its name, and 1 if Valkey knew it."""
     told: list[Any] = [ALIVE, *(change.key for change in changes), *(claim.key for claim in claims)]
     keys = len(told)
-    told += (process, SLOTS, round(1 / SLOT), LIVES_SECONDS, len(changes))
+    told += (*process, SLOTS, round(1 / SLOT), LIVES_SECONDS, len(changes))
     for change in changes:
         told += (change.kind, change.amount, change.at, max(change.lasts, 1))
     for claim in claims:

@@ -55,7 +55,10 @@ class Speech:
 
 
 class Request(Protocol):
-    """What a client asks. `max_tokens` is 0 where it set no limit; `operation` is a name of keys/providers/paths.py."""
+    """What a client asks. `operation` is a name of keys/providers/paths.py.
+
+    max_tokens: of each answer, 0 where it set no limit. answers: how many it asks for.
+    """
 
     @property
     def operation(self) -> str: ...
@@ -67,6 +70,8 @@ class Request(Protocol):
     def size(self) -> int: ...
     @property
     def max_tokens(self) -> int: ...
+    @property
+    def answers(self) -> int: ...
     @property
     def wishes(self) -> Preferences:
         """What it says of routing. Raises Refusal that names the field."""

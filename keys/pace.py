@@ -1,10 +1,11 @@
 """How often somebody may do what costs work, counted in the cache that all processes share."""
 
 import time
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, IPv6Network
 
 from django.core.cache import cache
 
+from keys.networks import read_address
 from orgs.models import Organization
 
 TESTS_A_MINUTE = 10
@@ -18,12 +19,9 @@ def wait_for_test(organization: Organization) -> int:
 
 def wait_for_report(address: str) -> int:
     """As wait_for_test, for a report of a leaked key. Of IPv6 a whole network counts as one, as a person has one."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return wait("reports:unknown", REPORTS_A_MINUTE)
-    network = ip_network((found, 64), strict=False) if found.version == 6 else found
-    return wait(f"reports:{network}", REPORTS_A_MINUTE)
+    found = read_address(address)
+    network = IPv6Network((found, 64), strict=False) if isinstance(found, IPv6Address) else found
+    return wait(f"reports:{network or 'unknown'}", REPORTS_A_MINUTE)
 
 
 def wait(what: str, most: int) -> int:

@@ -1,6 +1,7 @@
 """Writes about people and organizations, each with its audit event in the same transaction."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, TypedDict, Unpack
 
 from django.contrib.auth.models import Group
@@ -27,11 +28,19 @@ class Actor:
     def of(cls, request: HttpRequest) -> "Actor":
         user = request.user
         assert isinstance(user, User)
-        return cls(label=str(user), user=user, address=request.META.get("REMOTE_ADDR") or None)
+        return cls(label=str(user), user=user, address=address_of(request))
 
     @classmethod
     def command(cls, name: str) -> "Actor":
         return cls(label=f"manage.py {name}")
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """Where it comes from; None where that is no address, as the `unknown` that some proxies say."""
+    try:
+        return str(ip_address(request.META.get("REMOTE_ADDR", "")))
+    except ValueError:
+        return None
 
 
 def record(

@@ -120,8 +120,8 @@
     });
     ["pointerleave", "blur"].forEach(name => plot.addEventListener(name, () => show(-1)));
     plot.addEventListener("keydown", event => {
-      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (step) { event.preventDefault(); show(at < 0 ? (step < 0 ? days.length - 1 : 0) : within(at + step)); }
+      const to = { ArrowLeft: at < 0 ? days.length - 1 : at - 1, ArrowRight: at + 1, Home: 0, End: days.length - 1 }[event.key];
+      if (to !== undefined) { event.preventDefault(); show(within(to)); }
     });
     show(-1);
   };
@@ -211,6 +211,13 @@
   };
   prepare(document);
   document.addEventListener("htmx:load", event => { if (event.detail.elt !== document.body) prepare(event.detail.elt); });
+
+  /* a link takes the keyboard along: to the place that it names, or to the title where the link itself is gone */
+  document.addEventListener("htmx:afterSettle", event => {
+    const place = event.detail.pathInfo?.anchor;
+    if (place) document.getElementById(place)?.focus();
+    else if (document.activeElement === document.body) one("h1")?.focus({ preventScroll: true });
+  });
 
   /* a part of the page could not be fetched: say so where it was asked for */
   const failed = event => event.target.after(Object.assign(document.createElement("p"), {

@@ -149,8 +149,8 @@ def world(acme: Organization, globex: Organization, alice: User, charlie: User, 
         fields: dict[str, Any] = {"organization": organization, "name": "Main", "by": by}
         provider_key = add_key(provider="openai", credential=credential, test=None, **fields)
         price: dict[str, Any] = {"provider": "openai", "model": "openai/gpt-99", "input_microusd": 1, "output_microusd": 1}
-        price_pk = set_model_price(organization=organization, by=by, **price).pk
         today = timezone.now().date()
+        price_pk = set_model_price(organization=organization, from_day=today, by=by, **price).pk
         key_price_pk = set_key_price(key=provider_key, from_day=today, thousandths=850, by=by).pk
         set_invoices(organization=organization, billed=[Billed(provider_key, today.replace(day=1), 1)], by=by)
         request_id = id_given(timezone.now())

@@ -15,11 +15,12 @@ from keys import tasks
 from keys.models import RoutingPreference
 from orgs.models import Notice, Organization, User
 from tests.attempts import NOON, attempt, make_keys
-from usage import alerts, leaving
+from usage import alerts, budgets, leaving
 from usage.alerts import crossed, watch_budgets
 from usage.ingest import book
 from usage.leaving import watch_leaving
 from usage.models import Budget, Period, Scope, UsageEvent
+from usage.periods import zone
 
 DOLLAR = 1_000_000
 WINDOW = "2026-11-01/2026-12-01"
@@ -289,6 +290,17 @@ def told_on(organization: Organization, *, days: Iterable[int], looks: Iterable[
 )
 def test_leaving_ones_own_keys_is_told_once_for_a_run_of_days(allows: Organization, days: Iterable[int], told: list[int]) -> None:
     assert told_on(allows, days=days, looks=range(20)) == told
+
+
+@pytest.mark.django_db
+def test_two_that_look_at_once_tell_it_once(allows: Organization) -> None:
+    made = budget(allows)
+    use(allows, 6, tier="platform")
+    stood = alerts.standing(made, 6 * DOLLAR, budgets.window(Period.MONTH, NOON, zone("UTC")), NOON)
+    assert [alerts.tell(made, stood) for _ in range(2)] == [True, False]
+    days = leaving.days_of_use(NOON)[allows.pk]
+    assert [leaving.tell(allows, days, None, NOON) for _ in range(2)] == [True, False]
+    assert Notice.objects.count() == 2
 
 
 @pytest.mark.django_db

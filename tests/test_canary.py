@@ -1,6 +1,7 @@
 """A secret that is submitted is found nowhere afterwards. Every form of every provider is swept, and so is a new one."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -13,16 +14,17 @@ from django.contrib import admin
 from django.core.management import call_command
 from django.core.signals import got_request_exception
 from django.db import connection
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 from django.views.debug import ExceptionReporter
 
 from keys.actions import add_key
 from keys.forms.credentials import FORMS, KeyForm, Unreturned
-from keys.models import ProviderKey, RetiredCredential
+from keys.models import ClientKey, ProviderKey, RetiredCredential
 from keys.providers import PROVIDERS, Credential
 from orgs.actions import Actor
-from orgs.models import Organization, User
+from orgs.models import Delivery, Organization, User, Webhook
 from tests.fake import FakeProvider
 from tests.fake.stages import STAGES
 from tests.submissions import deployment, good, private_key
@@ -319,3 +321,98 @@ def test_a_report_of_a_crash_while_replacing_does_not_hold_it(
                 assert_clean(report, f"the report of {fault}")
     key.refresh_from_db()
     assert key.secret_version == 2
+
+
+# Made here: the texts of client keys, and the secrets of webhooks
+
+MADE = re.compile(r"byok_live_[0-9A-Za-z]{12}_[0-9A-Za-z]{38}|khwh_[\w-]{43}")
+
+
+def issue(client: Client, name: str = "web-app") -> HttpResponse:
+    return client.post("/o/acme/client-keys/new/", {"name": name})
+
+
+def roll(client: Client, key: ClientKey) -> HttpResponse:
+    return client.post(f"/o/acme/client-keys/{key.pk}/roll/", {"public_id": key.public_id, "grace": "24"})
+
+
+def add_webhook(client: Client) -> HttpResponse:
+    return client.post("/o/acme/alerts/", {"url": "https://127.0.0.1:9/"})
+
+
+def made_in(answer: HttpResponse) -> str:
+    """The one secret that the answer shows."""
+    assert answer.status_code == 200
+    [found] = set(MADE.findall(answer.content.decode()))
+    return found
+
+
+def test_a_secret_that_is_made_is_in_one_answer_and_nowhere_else(
+    alices: Client, acme: Organization, settings: Any, client_of: Callable[[User], Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.EGRESS_ALLOW = ["127.0.0.1"]
+    first = made_in(issue(alices))
+    key = ClientKey.objects.get()
+    secrets = [first, made_in(roll(alices, key)), made_in(add_webhook(alices))]
+    webhook = Webhook.objects.get()
+    alices.post(f"/o/acme/alerts/{webhook.pk}/test/")  # answered by nobody
+    delivery = Delivery.objects.get()
+    reported = Client().post("/report/", {"key": first})
+    dump = StringIO()
+    call_command("dumpdata", stdout=dump)
+    staff = client_of(User.objects.create_superuser("root@example.com", "correct horse battery staple"))
+    pages = [f"client-keys/{key.pk}/{each}" for each in ("", "change/", "roll/", "pause/", "revoke/", "hand-over/")]
+    pages += ["client-keys/", "alerts/", f"alerts/{webhook.pk}/", f"alerts/deliveries/{delivery.pk}/", "usage/", "limits/"]
+    found = {f"/o/acme/{page}": alices.get(f"/o/acme/{page}").content.decode() for page in pages}
+    found |= {"the report": reported.content.decode(), "dumpdata": dump.getvalue(), "the log": caplog.text}
+    found |= {"rows": str(list(all_rows())), "objects": repr([(each, vars(each)) for each in (key, webhook, delivery)])}
+    found["staff"] = "".join(
+        staff.get(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")).content.decode()
+        for model in admin.site._registry
+    )
+    for where, text in found.items():
+        for secret in secrets:
+            assert secret[-32:] not in text, where
+
+
+FAULTS_IN_MAKING: list[tuple[str, Callable[[Client], HttpResponse]]] = [
+    ("keys.actions.writing.record", lambda client: issue(client, "another")),
+    ("keys.actions.client_keys.stamp", lambda client: roll(client, ClientKey.objects.get())),
+    ("keys.actions.webhooks.record", add_webhook),
+    ("keys.views.client_keys.render", lambda client: issue(client, "another")),
+    ("keys.views.client_keys.render", lambda client: roll(client, ClientKey.objects.get())),
+    ("keys.views.alerts.render", add_webhook),
+]
+
+
+@pytest.mark.parametrize(("fault", "act"), FAULTS_IN_MAKING)
+def test_a_report_of_a_crash_does_not_hold_what_was_made(
+    fault: str,
+    act: Callable[[Client], HttpResponse],
+    alices: Client,
+    acme: Organization,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings.EGRESS_ALLOW = ["127.0.0.1"]
+    issue(alices)
+    alices.raise_request_exception = False
+    with monkeypatch.context() as patch, reports() as written:
+        patch.setattr(fault, fail)
+        answer = act(alices)
+    assert len(written) == 2
+    for text in (answer.content.decode(), *written):
+        assert not MADE.search(text)
+
+
+@pytest.mark.parametrize("fault", ["keys.actions.leaks.stop", "keys.actions.leaks.is_text_of", "keys.views.leaks.told"])
+@pytest.mark.parametrize("way", [{}, {"content_type": "application/json"}])
+def test_a_report_of_a_crash_does_not_hold_a_key_that_was_found(
+    fault: str, way: dict[str, str], alices: Client, acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = made_in(issue(alices))
+    with monkeypatch.context() as patch, reports() as written:
+        patch.setattr(fault, fail)
+        Client(raise_request_exception=False).post("/report/", {"key": text}, **way)
+    assert len(written) == 2
+    assert not MADE.search("".join(written))

@@ -139,6 +139,20 @@ def test_networks_are_read_line_by_line() -> None:
     assert reach(networks_of(None), "anything")
 
 
+def test_networks_of_ipv4_may_be_written_as_ipv6(acme: Organization) -> None:
+    """As addresses are, by some servers and proxies."""
+    assert read_networks("::ffff:192.0.2.7\n::ffff:10.0.0.0/104\n::/0")[0] == ("192.0.2.7/32", "10.0.0.0/8", "::/0")
+    _, text = issue(acme, networks=["::ffff:10.0.0.0/104"])
+    assert [answer_to(text, address=address) for address in ("10.1.2.3", "::ffff:10.1.2.3")] == ["", ""]
+
+
+def test_a_network_of_one_machine_is_none() -> None:
+    """No request would ever come from it."""
+    found, problems = read_networks("fe80::%eth0/64")
+    assert not found
+    assert problems == ["Line 1: this is no address and no network. Write for example `10.0.0.0/8` or `2001:db8::/32`."]
+
+
 @pytest.mark.parametrize(
     ("field", "terms"),
     [
@@ -412,6 +426,7 @@ def test_an_owner_says_what_a_key_is_for_and_changes_it(alices: Client, acme: Or
         ({"every_provider_keys": "some"}, "Choose at least one provider key"),
         ({"expires_on": "2020-01-01"}, "This day is over already."),
         ({"expires_on": "soon"}, "Enter a day"),
+        ({"expires_on": "9999-12-31"}, "Enter a day"),
         ({"owner": "0"}, "Choose a member of the organization."),
     ],
 )
@@ -519,6 +534,23 @@ def test_reports_are_paced_by_address(acme: Organization) -> None:
     assert reported(Client(), text, "2001:db8::ffff").status_code == 429
     assert reported(Client(), text, "192.0.2.2").status_code == 200
     assert not ClientKey.objects.live().exists()
+
+
+def test_reports_from_ipv4_are_paced_alike_however_it_is_written(acme: Organization) -> None:
+    _, text = issue(acme)
+    for host in range(10):
+        assert reported(Client(), "nonsense", f"::ffff:192.0.2.{host}").status_code == 200
+    assert reported(Client(), text, "::ffff:198.51.100.7").status_code == 200
+    assert not ClientKey.objects.live().exists()
+
+
+@pytest.mark.parametrize("address", ["unknown", "192.0.2.1:x", ""])
+def test_an_address_that_a_proxy_does_not_tell_stops_nobody(alices: Client, acme: Organization, address: str) -> None:
+    _, text = issue(acme)
+    assert reported(Client(), text, address).status_code == 200
+    assert not ClientKey.objects.live().exists()
+    assert alices.post(NEW, {"name": "jobs"}, REMOTE_ADDR=address).status_code == 200
+    assert set(AuditEvent.objects.values_list("address", flat=True)) == {None}
 
 
 def test_the_report_page_never_repeats_what_was_typed(acme: Organization) -> None:

@@ -100,6 +100,38 @@ def test_a_stream_is_settled_by_what_it_told(gateway: RunningGateway) -> None:
     assert left(gateway) == 100_000 - round(ended.closed.input_tokens * 2.5 + ended.closed.output_tokens * 10)
 
 
+def test_an_answer_that_nobody_waits_for_is_settled_at_worst(start_gateway: Any) -> None:
+    """A provider goes on with what it was asked for at once, and bills it. A stream stops."""
+    gateway = start_gateway()
+    gateway.add("openai", "slow")
+    allow(gateway, 1_000_000)
+    for body, requests in ((BRIEF, 1), ({**BRIEF, "stream": True}, 2)):
+        with line(gateway, body):
+            assert gateway.fake.wait_for(lambda: len(gateway.fake.requests) == requests)  # noqa: B023
+        assert gateway.fake.wait_for(lambda: gateway.fake.disconnects == requests)  # noqa: B023
+    whole, stream = (each.closed for each in gateway.attempts())
+    assert (whole.outcome, whole.output_tokens, whole.estimated) == ("cancelled", 50, True)
+    assert stream.output_tokens <= 1
+    assert left(gateway) == 1_000_000 - WORST - round(stream.input_tokens * 2.5 + stream.output_tokens * 10)
+
+
+@pytest.mark.parametrize(("unpriced", "status", "counted"), [(Unpriced.REFUSE, 402, 0), (Unpriced.ASSUME, 200, 3_000)])
+def test_speech_has_no_price_that_its_text_would_tell(gateway: RunningGateway, unpriced: str, status: int, counted: int) -> None:
+    gateway.add("openai", name="voice", models=("gpt-4o-mini-tts",))
+    budget = allow(gateway, 10_000, unpriced=unpriced, assumed_microusd=3_000)
+    speech = {"model": "openai/gpt-4o-mini-tts", "input": "Hello", "voice": "alloy"}
+    assert call(gateway, speech, "/v1/audio/speech").status == status
+    assert left(gateway) == 10_000 - counted
+    change(gateway, budget, amount_microusd=counted + 2_999)
+    assert call(gateway, speech, "/v1/audio/speech").status == 402
+
+
+@pytest.mark.parametrize("most", [10**12, 10**30])
+def test_no_longest_answer_is_too_long_for_a_price(gateway: RunningGateway, most: int) -> None:
+    allow(gateway, 10_000)
+    assert call(gateway, {**GREETING, "max_tokens": most}).error["code"] == "budget_exhausted"
+
+
 def test_a_failure_without_tokens_costs_nothing(start_gateway: Any) -> None:
     gateway = start_gateway()
     gateway.add("openai", "broken")
@@ -178,11 +210,34 @@ def test_an_own_price_is_a_price(gateway: RunningGateway) -> None:
         organization=gateway.organization,
         provider="deepinfra",
         model=spelled(HOMEMADE["model"]),
+        from_day=date(2020, 1, 1),
         input_microusd=10**6,
         output_microusd=10**6,
     )
     allow(gateway, 10_000, unpriced=Unpriced.REFUSE)
     assert call(gateway, HOMEMADE).status == 200
+
+
+@pytest.mark.parametrize("of_one_key", [True, False])
+def test_an_own_price_is_held_and_counted_in_place_of_the_list_price(gateway: RunningGateway, of_one_key: bool) -> None:
+    main = gateway.organization.provider_keys.get(name="main")
+    rates = {"input_microusd": 25 * 10**5, "cached_input_microusd": 0, "output_microusd": 20 * 10**6}
+    ModelPrice.objects.create(
+        organization=gateway.organization,
+        provider="openai",
+        model=spelled(BRIEF["model"]),
+        provider_key_id=main.pk if of_one_key else None,
+        from_day=date(2020, 1, 1),
+        **rates,
+    )
+    allow(gateway, WORST + 500, period=Period.LIFETIME)  # 50 tokens out at 20 dollars a million in place of 10
+    assert call(gateway, BRIEF).status == 200
+    [ended] = gateway.attempts()
+    fact = round(ended.closed.input_tokens * 2.5 + ended.closed.output_tokens * 20)
+    assert left(gateway) == WORST + 500 - fact
+    refused = call(gateway, BRIEF)
+    assert (refused.status, refused.error["code"]) == (402, "budget_exhausted")
+    assert "this request may cost up to $0.0011" in refused.error["message"]
 
 
 def test_the_dearest_of_several_keys_is_held_although_the_last_is_cheap(gateway: RunningGateway) -> None:

@@ -238,6 +238,71 @@ def test_a_native_request_reserves_what_it_says(path: str, said: dict[str, Any])
     assert read_request("POST", target, b"{}").max_tokens == 0
 
 
+@pytest.mark.parametrize(("path", "model"), [(CHAT, "openai/gpt-4o"), ("/native/openai/chat/completions", "gpt-4o")])
+def test_each_of_several_answers_is_reserved(gateway: RunningGateway, path: str, model: str) -> None:
+    add(gateway)
+    limit(gateway, tokens_per_minute=1000)
+    for answers, status in ((2, 200), (0, 200), (None, 200), (100, 429)):
+        body = {**GREETING, "model": model, "max_tokens": 50, "n": answers}
+        assert ask(gateway, Way(path, body)).status == status
+
+
+def test_each_of_several_images_is_reserved(gateway: RunningGateway) -> None:
+    way = WAYS["images"]
+    add(gateway, way)
+    limit(gateway, tokens_per_minute=10 * USUAL_OUTPUT_TOKENS)
+    left = ask(gateway, Way(way.path, {**way.body, "n": 3})).headers["x-keyhold-remaining-tokens"]
+    assert int(left) < 7 * USUAL_OUTPUT_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("openai/chat/completions", {"n": 7}),
+        ("aistudio/v1beta/models/x:generateContent", {"generationConfig": {"candidateCount": 7}}),
+    ],
+)
+def test_a_native_request_says_how_many_answers_it_wants(path: str, said: dict[str, Any]) -> None:
+    target = read_target(read_provider(f"/native/{path}"), f"/native/{path}".encode(), b"")
+    assert read_request("POST", target, json.dumps(said).encode()).answers == 7
+    for absurd in ({"n": "7"}, {"n": -7}, {"n": True}, {"generationConfig": {"candidateCount": None}}):
+        assert read_request("POST", target, json.dumps(absurd).encode()).answers == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "openai/completions",
+        "openai/chat/completions/",
+        "azure/openai/Deployments/main/Chat/Completions",
+        "anthropic/v1/Messages",
+    ],
+)
+def test_native_words_count_however_the_path_is_spelled(path: str) -> None:
+    """Some providers do not mind capitals, or a slash at the end."""
+    target = read_target(read_provider(f"/native/{path}"), f"/native/{path}".encode(), b"")
+    request = read_request("POST", target, b'{"max_tokens": 77}')
+    assert (request.max_tokens, request.size) == (77, 18)
+    assert request.model == ("main" if path.startswith("azure") else request.model)
+
+
+def test_native_words_count_whatever_they_are_called(gateway: RunningGateway) -> None:
+    add(gateway)
+    limit(gateway, tokens_per_minute=1000)
+    way = Way("/native/openai/chat/completions", {**GREETING, "model": "gpt-4o", "max_tokens": 5000})
+    assert ask(gateway, way, **{"content-type": "text/plain"}).status == 429
+
+
+@pytest.mark.parametrize("most", [10**12, 10**19, 10**30])
+@pytest.mark.parametrize("path", [CHAT, "/native/openai/chat/completions"])
+def test_a_longest_answer_beyond_belief_is_one_like_any_other(gateway: RunningGateway, path: str, most: int) -> None:
+    way = Way(path, {**GREETING, "max_tokens": most})
+    assert ask(gateway, way).status in (404, 502)  # without keys, it is as if it were modest
+    add(gateway)
+    limit(gateway, tokens_per_minute=10**9)
+    assert ask(gateway, way).status == 429
+
+
 @pytest.mark.parametrize("behavior", ["refused", "broken", "limited"])
 def test_a_failed_attempt_uses_no_tokens(gateway: RunningGateway, behavior: str) -> None:
     failing = add(gateway, behavior=behavior, name="failing")

@@ -29,7 +29,8 @@ PURE = (
     "keys/providers/",
     "gateway/wires/",
 )
-OUTSIDE = {"aiohttp", "httpx", "requests", "urllib.request", "http.client", "smtplib"}
+OUTSIDE = {"aiohttp", "httpx", "requests", "urllib.request", "urllib3", "http.client", "smtplib", "websockets"}
+OPENING = ("open_connection", "create_connection", "open_unix_connection")
 VAGUE = {"utils", "helpers", "common", "service", "services", "manager", "managers", "misc", "signals"}
 
 
@@ -96,6 +97,14 @@ def test_only_egress_reaches_the_outside() -> None:
         lambda name, tree: [used for used in imports(tree) if imported(used, OUTSIDE) and used != answering.get(name)]
     )
     assert set(found) == {"keys/egress.py"}
+    assert not offenders(lambda name, tree: [each for each in OPENING if uses(tree, each)])
+
+
+def test_whoever_else_has_a_socket_is_known() -> None:
+    found = offenders(lambda name, tree: [used for used in imports(tree) if imported(used, ["socket", "redis"])])
+    listens, host_name = "byok_site/management/commands/serve.py", "byok_site/worker.py"
+    valkey = {"gateway/shared_counters.py", "usage/overviews.py", "byok_site/cache.py"}
+    assert set(found) <= {"keys/egress.py", listens, host_name, *valkey}
 
 
 def test_secrets_are_revealed_in_one_place_only() -> None:

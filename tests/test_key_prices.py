@@ -19,7 +19,7 @@ from keys.providers import PROVIDERS
 from orgs.actions import Actor
 from orgs.models import AuditEvent, Organization, User
 from tests.attempts import NOON, attempt, make_keys
-from usage.actions import set_model_price
+from usage.actions import remove_model_price, set_model_price
 from usage.actions_prices import remove_key_price, set_key_price
 from usage.ingest import book
 from usage.models import DailyRollup, KeyPrice, UsageEvent
@@ -120,11 +120,20 @@ def test_what_is_no_list_price_stays_as_it_is(acme: Organization, key: ProviderK
     """What the provider reported, an organization's own price, what is unknown, and a failure that used nothing."""
     negotiate(key, 500)
     price: dict[str, Any] = {"provider": "openai", "model": "someone/new", "input_microusd": 1_000_000, "output_microusd": 0}
-    set_model_price(organization=acme, by=BY, **price)
+    set_model_price(organization=acme, from_day=TODAY, by=BY, **price)
     assert booked(acme, key, reported_cost_microusd=7) == 7
     assert booked(acme, key, model="someone/new", native_model="new") == 1000
     assert booked(acme, key, model="someone/other", native_model="other") is None
     assert booked(acme, key, outcome="error", input_tokens=0, output_tokens=0) == 0
+
+
+def test_a_multiplier_counts_again_once_the_own_price_of_a_model_is_removed(acme: Organization, key: ProviderKey) -> None:
+    negotiate(key, 500)
+    rates: dict[str, Any] = {"input_microusd": 1_000_000, "output_microusd": 1_000_000}
+    own = set_model_price(organization=acme, provider="openai", model="openai/gpt-4o", key=key, from_day=TODAY, by=BY, **rates)
+    assert booked(acme, key) == 1100
+    remove_model_price(price=own, by=BY)
+    assert booked(acme, key) == 1750
 
 
 def test_nothing_to_pay_is_known_to_cost_nothing(acme: Organization, key: ProviderKey) -> None:
@@ -277,9 +286,14 @@ def test_the_page_asks_as_often_for_one_price_as_for_many(alices: Client, acme: 
             alices.get(PAGE)
         return len(captured)
 
-    negotiate(key, 850)
+    def price(key: ProviderKey) -> None:
+        negotiate(key, 850)
+        model: dict[str, Any] = {"provider": "openai", "model": "openai/gpt-4o", "input_microusd": 1, "output_microusd": 1}
+        set_model_price(organization=acme, key=key, from_day=TODAY, by=BY, **model)
+
+    price(key)
     questions()
     before = questions()
     for number in range(3):
-        negotiate(make_keys(acme, name=f"Key {number}").provider, 900)
-    assert (before, questions()) == (10, 10)
+        price(make_keys(acme, name=f"Key {number}").provider)
+    assert (before, questions()) == (9, 9)

@@ -108,7 +108,7 @@ def test_limits_that_are_not_counted_together_are_told(
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}"
     client = client_of(bob)
     backend = "django.core.cache.backends.redis.RedisCache"
-    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": settings.REDIS_URL}}
+    settings.CACHES = settings.CACHES | {"valkey": {"BACKEND": backend, "LOCATION": settings.REDIS_URL}}
     told = "Limits are not counted together. Valkey cannot be reached, so each gateway process applies its share"
     assert told in words(overview(client))
 

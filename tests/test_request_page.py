@@ -185,6 +185,7 @@ def test_a_request_is_found_by_the_id_that_its_program_got(owner: Client, acme: 
         ("4dade1bc-b83d-4d59-a177-2f5a58bc8c5b", "No request has this id"),
         (str(UUID(int=(2**128 - 1) ^ (8 << 76) ^ (1 << 62))), "No request has this id"),
         ("01a20846-fe00-7262-91f0-0d7241c0b816", "No request has this id"),
+        (str(UUID(int=253_402_300_799_000 << 80 | 7 << 76 | 2 << 62)), "No request has this id"),  # the end of the year 9999
     ],
 )
 def test_what_is_not_found_says_why(owner: Client, acme: Organization, typed: str, told: str) -> None:

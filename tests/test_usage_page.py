@@ -70,7 +70,7 @@ def test_the_page_shows_five_numbers(owner: Client, acme: Organization) -> None:
     page = text_of(owner, USAGE)
     assert "Requests 2 None in the 30 days before" in page
     assert "Tokens 1.1M 100k of them output" in page
-    assert "Estimated cost $3.50 From list prices. Your invoices decide." in page
+    assert "Estimated cost $3.50 From list prices and your own. Your invoices decide." in page
     assert "Errors 50% 1 failed request" in page
     assert "Median latency 1.25 s" in page
 
@@ -96,7 +96,7 @@ def test_a_request_that_was_refused_is_a_request_and_an_error_without_cost(owner
     book([*refused, attempt(acme, input_tokens=1_000_000, output_tokens=0)])
     page = text_of(owner, USAGE)
     assert "Requests 7 " in page
-    assert "Estimated cost $2.50 From list prices." in page
+    assert "Estimated cost $2.50 From list prices and your own." in page
     assert "Errors 85.7% 6 failed requests" in page
     assert "Median latency 1.25 s" in page
     assert "Refused 6 85.7% 0 0 100% errors – $0.00" in page

@@ -194,6 +194,24 @@ def test_a_key_that_was_handed_over_does_not_tell_who_had_it_before(member: Clie
     assert "Renamed since" not in page
 
 
+@pytest.mark.parametrize("page", ["/o/acme/client-keys/{}/", "/o/acme/client-keys/{}/pause/"])
+def test_its_pages_count_for_a_member_what_is_theirs(
+    member: Client, owner: Client, acme: Organization, bob: User, world: SimpleNamespace, page: str
+) -> None:
+    ClientKey.objects.filter(pk=world.hers).update(owner=bob)
+    Organization.objects.filter(pk=acme.pk).update(members_issue_keys=True)
+    assert "3 requests" in text_of(owner, page.format(world.hers))
+    if "pause" not in page:
+        assert "Last 7 days 0 requests" in text_of(member, page.format(world.hers))
+        assert "Last 7 days 2 requests" in text_of(member, page.format(world.his))
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
+def test_no_page_of_requests_is_too_early_for_any_time_zone(member: Client, acme: Organization, zone: str) -> None:
+    Organization.objects.filter(pk=acme.pk).update(timezone=zone)
+    assert member.get(USAGE, {"before": f"0001-01-01T00:00:00+00:00~{uuid4()}"}).status_code == 200
+
+
 @pytest.mark.parametrize("url", [USAGE, CSV, FOCUS])
 def test_support_and_outsiders_find_no_usage(
     client_of: SignIn, sam: User, charlie: User, world: SimpleNamespace, url: str

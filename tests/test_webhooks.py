@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from django.contrib.auth.models import Group, Permission
 from django.core.mail import EmailMessage
 from django.core.management import call_command
 from django.db import connection
@@ -28,7 +29,7 @@ from keys.addresses import AllowList
 from keys.egress import Egress, Patience
 from orgs import webhooks
 from orgs.actions import Actor
-from orgs.models import AuditEvent, Delivery, Notice, Organization, User, Webhook
+from orgs.models import OWNER, AuditEvent, Delivery, Notice, Organization, User, Webhook
 from tests.test_canary import all_rows
 
 pytestmark = pytest.mark.django_db
@@ -531,8 +532,27 @@ def test_the_log_has_pages(alices: Client, acme: Organization) -> None:
     found = [re.findall(r"Alert \d\d", page) for page in (first, second)]
     assert [len(each) for each in found] == [50, 10]
     assert set(found[0] + found[1]) == {f"Alert {number:02}" for number in range(60)}
-    for odd in ("x", "2026-13-99T00:00:00Z", "2026-11-23T12:00:00"):
+    for odd in ("x", "2026-13-99T00:00:00Z", "2026-11-23T12:00:00", f"0001-01-01T00:00:00+14:00~{webhook.pk}"):
         assert alices.get(f"/o/acme/alerts/{webhook.pk}/", {"before": odd}).status_code == 200
+
+
+def test_no_delivery_is_lost_between_pages_of_the_log(alices: Client, acme: Organization) -> None:
+    """Alerts that are handed on together have the same time."""
+    webhook = add(acme)[0]
+    for number in range(60):
+        notice(acme, f"Alert {number:02}")
+    webhooks.hand_on(NOW)
+    first = alices.get(f"/o/acme/alerts/{webhook.pk}/").content.decode()
+    [older] = re.findall(r'href="(\?before=[^"]+)"', first)
+    second = alices.get(f"/o/acme/alerts/{webhook.pk}/{older}").content.decode()
+    assert len(set(re.findall(r"Alert \d\d", first + second))) == 60
+
+
+def test_who_may_only_look_adds_no_webhook(alices: Client, acme: Organization) -> None:
+    Group.objects.get(name=OWNER).permissions.remove(Permission.objects.get(codename="change_webhook"))
+    assert alices.get("/o/acme/alerts/").status_code == 200
+    assert alices.post("/o/acme/alerts/", {"url": "https://hooks.example.com/"}).status_code == 403
+    assert not Webhook.objects.exists()
 
 
 def test_hostile_alerts_are_text(alices: Client, acme: Organization) -> None:

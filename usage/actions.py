@@ -1,51 +1,67 @@
 """Writes about prices, limits and budgets, each with its audit event in the same transaction."""
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import Any
 
 from django.db import models, transaction
 from django.utils import timezone
 
 from keys.actions import lock
+from keys.models import ProviderKey
 from orgs.actions import Actor, record
 from orgs.models import Organization
 from usage import targets
 from usage.models import Budget, Limit, ModelPrice, Unpriced
 
+RATES = ("input_microusd", "cached_input_microusd", "output_microusd")
 LIMITED = ("requests_per_minute", "tokens_per_minute", "concurrent")
 BUDGETED = ("amount_microusd", "hard", "unpriced", "assumed_microusd")
 
 
 @transaction.atomic
 def set_model_price(
-    *, organization: Organization, provider: str, model: str, input_microusd: int, output_microusd: int, by: Actor
+    *,
+    organization: Organization,
+    provider: str,
+    model: str,
+    key: ProviderKey | None = None,
+    from_day: date,
+    input_microusd: int,
+    cached_input_microusd: int | None = None,
+    output_microusd: int,
+    by: Actor,
 ) -> ModelPrice:
-    """From now on this is the price of the model; what is booked already keeps its cost."""
+    """From that day of the organization's time zone this is the price of the model, with one key or with every key.
+
+    In place of one from the same day. What is booked already keeps its cost.
+    """
     lock(organization)
-    before = ModelPrice.objects.for_org(organization).filter(provider=provider, model=model).first()
-    said = {"input_microusd": input_microusd, "output_microusd": output_microusd}
-    price, _ = ModelPrice.objects.update_or_create(
-        organization=organization,
-        provider=provider,
-        model=model,
-        defaults=said | {"created_by": by.user, "created_at": timezone.now()},
-    )
-    changes = {"before": _rates(before) if before else {}, "after": _rates(price)}
+    thing: dict[str, Any] = {"provider": provider, "model": model, "provider_key_id": key.pk if key else None}
+    where = thing | {"organization": organization, "from_day": from_day}
+    rates = dict(zip(RATES, (input_microusd, cached_input_microusd, output_microusd), strict=True))
+    before = ModelPrice.objects.filter(**where).first()
+    if before and _said(before, RATES) == rates:
+        return before
+    price, _ = ModelPrice.objects.update_or_create(rates | {"created_by": by.user, "created_at": timezone.now()}, **where)
+    changes = {"before": _of_price(before) if before else {}, "after": _of_price(price)}
     record(organization=organization, by=by, tag="model_price:set", target=price, changes=changes)
     return price
 
 
 @transaction.atomic
 def remove_model_price(*, price: ModelPrice, by: Actor) -> None:
+    """The one before it counts on."""
     lock(price.organization)
     deleted, _ = ModelPrice.objects.filter(pk=price.pk).delete()
     if deleted:
-        changes = {"before": _rates(price), "after": {}}
+        changes = {"before": _of_price(price), "after": {}}
         record(organization=price.organization, by=by, tag="model_price:remove", target=price, changes=changes)
 
 
-def _rates(price: ModelPrice) -> dict[str, int]:
-    return {"input_microusd": price.input_microusd, "output_microusd": price.output_microusd}
+def _of_price(price: ModelPrice) -> dict[str, Any]:
+    key_id = str(price.provider_key_id) if price.provider_key_id else None
+    return {"provider_key_id": key_id, "from_day": price.from_day.isoformat(), **_said(price, RATES)}
 
 
 @transaction.atomic
@@ -123,7 +139,7 @@ def _remove(row: Limit | Budget | None, what: str, names: Iterable[str], by: Act
     row.delete()
 
 
-def _said(row: Limit | Budget | None, names: Iterable[str]) -> dict[str, Any]:
+def _said(row: ModelPrice | Limit | Budget | None, names: Iterable[str]) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names} if row else {}
 
 

@@ -88,20 +88,22 @@ def tell(budget: Budget, standing: Standing) -> bool:
     used = 100 if standing.refusing else percent(standing.spent, amount)
     coming = None if standing.expected is None else percent(standing.expected, amount)
     alerted, alert = crossed(budget.alerted, str(standing.window), used, coming)
-    if alerted != budget.alerted:
-        write(budget, alerted, alert, standing)
-    return bool(alert)
+    return alerted != budget.alerted and write(budget, alerted, alert, standing)
 
 
 @transaction.atomic
-def write(budget: Budget, alerted: Mapping[str, Any], alert: str, standing: Standing) -> None:
+def write(budget: Budget, alerted: Mapping[str, Any], alert: str, standing: Standing) -> bool:
+    """Whether there was something to tell, and no other process told it meanwhile."""
+    current = Budget.objects.select_for_update(no_key=True).filter(pk=budget.pk).first()
+    if current is None or current.alerted != budget.alerted:
+        return False
     Budget.objects.filter(pk=budget.pk).update(alerted=alerted)
     if not alert:
-        return
+        return False
     try:
         target = targets.find(budget.organization, budget.scope, budget.target_id)
     except NoSuchTarget:  # what is gone spends nothing more
-        return
+        return False
     Notice.objects.create(
         organization=budget.organization,
         tag=f"budget:{alert}",
@@ -111,6 +113,7 @@ def write(budget: Budget, alerted: Mapping[str, Any], alert: str, standing: Stan
         path=reverse("limits", args=[budget.organization.slug]),
         created_at=standing.at,
     )
+    return True
 
 
 def crossed(alerted: Mapping[str, Any], window: str, used: int, coming: int | None) -> tuple[dict[str, Any], str]:

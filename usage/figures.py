@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 MICRO = 1_000_000
 NONE = "–"
+ROUND = (1, 2, 3, 4, 5, 6, 8, 10)  # steps of an axis, times a power of ten
 UNITS = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
 
 
@@ -98,7 +99,8 @@ def zone_name(zone: ZoneInfo) -> str:
 
 def scale(largest: int) -> list[int]:
     """Five marks of a chart's axis from the top down, evenly spaced, round, the highest not below `largest`."""
-    step = 1
-    while 4 * step < largest:  # 1, 2, 5, 10, 20, 50 …
-        step = step * 5 // 2 if str(step).startswith("2") else step * 2
+    size = 1
+    while 40 * size < largest:
+        size *= 10
+    step = size * next(round for round in ROUND if 4 * round * size >= largest)
     return [step * mark for mark in (4, 3, 2, 1, 0)]

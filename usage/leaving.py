@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Max, Sum
 from django.urls import reverse
 
+from keys.actions.writing import lock
 from keys.models import RoutingPreference
 from keys.routing import PLATFORM
 from orgs.models import Notice, Organization
@@ -67,8 +69,19 @@ def last_told(organizations: Iterable[UUID], now: datetime) -> dict[UUID, dateti
 def tell(organization: Organization, days: Days, told_at: datetime | None, now: datetime) -> bool:
     local = zone(organization.timezone)
     first = beginning(days, now.astimezone(local).date())
-    if first is None or (told_at and told_at >= datetime.combine(first, time.min, local)):
+    if first is None:
         return False
+    begun = datetime.combine(first, time.min, local)
+    return not (told_at and told_at >= begun) and write(organization, days, begun, now)
+
+
+@transaction.atomic
+def write(organization: Organization, days: Days, begun: datetime, now: datetime) -> bool:
+    """Unless another process told of it meanwhile."""
+    lock(organization)
+    if Notice.objects.filter(tag=TAG, organization=organization, created_at__gte=begun).exists():
+        return False
+    first = begun.date()
     requests = counted(sum(number for day, number in days.items() if day >= first), "request")
     Notice.objects.create(
         organization=organization,

@@ -1,12 +1,12 @@
 """What the overview says about an organization's provider keys, and about what was stopped."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime
 
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import caches
 from django.urls import reverse
 from redis.exceptions import RedisError
 
@@ -16,7 +16,8 @@ from keys.pages.listing import Failing, Row
 from keys.providers import PROVIDERS
 from keys.providers.errors import ErrorClass
 from orgs.models import Organization
-from usage.screens import Stat
+from usage.reports import Report
+from usage.screens import Stat, stats
 
 Status = ProviderKey.Status
 FAILS = {
@@ -67,7 +68,7 @@ def _uncounted(slug: str) -> Iterator[Attention]:
     if not settings.REDIS_URL:
         return
     try:
-        cache.get("keyhold")
+        caches["valkey"].get("keyhold")
     except RedisError:
         yield Attention(
             "warn",
@@ -187,9 +188,15 @@ def all_well(listed: Sequence[Row]) -> tuple[str, str]:
     return "s-healthy", f"All {on} keys are working." if on > 1 else "Your key is working."
 
 
-def of_week(stats: Iterable[Stat]) -> list[Stat]:
-    """The page shows more than usage, so each number says what it is of, and links within the usage page are left out."""
-    return [replace(stat, name=f"{stat.name}, 7 days", url="") for stat in stats]
+def of_week(week: Report, usage: str) -> list[Stat]:
+    """The page shows more than usage, so each number says what it is of, and leads to the usage page at `usage`."""
+    return [replace(stat, name=f"{stat.name}, 7 days", url=_from_outside(stat.url, usage, week)) for stat in stats(week)[:4]]
+
+
+def _from_outside(url: str, usage: str, week: Report) -> str:
+    """A link within the usage page, as it is written on another one."""
+    state = week.query.link() if url.startswith("#") else ""
+    return f"{usage}{state}{url}" if url else ""
 
 
 def working(listed: Sequence[Row]) -> Stat:

@@ -1,4 +1,4 @@
-"""What an attempt cost: at list price, by the tables that genai-prices carries, or at the organization's own price.
+"""What an attempt cost: at the organization's own price, or at list price, by the tables that genai-prices carries.
 
 Nothing is fetched; unknown stays unknown.
 """
@@ -31,6 +31,24 @@ class Rates:
         return (input_tokens - cached) * self.fresh + cached * self.cached + output * self.output
 
 
+@dataclass(frozen=True, slots=True)
+class OwnPrice:
+    """An organization's own: millionths of a dollar for a million tokens. Without one for cached input, that is as input."""
+
+    input: int
+    cached_input: int | None
+    output: int
+
+    def cost_microusd(self, *, input_tokens: int, cached_input_tokens: int, output_tokens: int) -> int | None:
+        """Millionths of a dollar, rounded half up. What was not counted in tokens stays unknown."""
+        if not input_tokens and not output_tokens:
+            return None
+        cached = min(cached_input_tokens, input_tokens)
+        of_cached = cached * (self.input if self.cached_input is None else self.cached_input)
+        cost = (input_tokens - cached) * self.input + of_cached + output_tokens * self.output
+        return (cost + MICRO // 2) // MICRO
+
+
 def cost_microusd(
     provider: Provider,
     native_model: str,
@@ -40,17 +58,13 @@ def cost_microusd(
     output_tokens: int,
     cached_input_tokens: int = 0,
     reasoning_tokens: int = 0,
-    reported_cost_microusd: int | None = None,
     at: datetime,
     thousandths: int = LIST,
 ) -> int | None:
-    """Millionths of a dollar, rounded half up; None where no price is known. What the provider itself reported wins.
+    """By the list, of which `thousandths` are paid: millionths of a dollar, rounded half up; None where no price is known.
 
-    `thousandths` of the list price are paid; what the provider reported is what is paid already.
     A price of nothing for something counts as unknown: the tables hold models that are billed by the second or the image.
     """
-    if reported_cost_microusd is not None:
-        return reported_cost_microusd
     if not input_tokens and not output_tokens:
         return None
     name = priced_name(provider, native_model, model)
@@ -68,13 +82,6 @@ def cost_microusd(
         )
         cost = price.calc_price(usage)["total_price"] * MICRO
     return int((cost * thousandths / LIST).quantize(Decimal(1), ROUND_HALF_UP)) if cost else None
-
-
-def own_cost_microusd(input_microusd: int, output_microusd: int, *, input_tokens: int, output_tokens: int) -> int | None:
-    """At an organization's own price for a million tokens, rounded half up. What was not counted in tokens stays unknown."""
-    if not input_tokens and not output_tokens:
-        return None
-    return (input_tokens * input_microusd + output_tokens * output_microusd + MICRO // 2) // MICRO
 
 
 def priced_name(provider: Provider, native_model: str, model: str) -> str:

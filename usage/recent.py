@@ -77,7 +77,7 @@ def _events(organization: Organization, query: Query) -> list[UsageEvent]:
     """One more than a page."""
     cursor = _read(query.params.get("before", ""))
     begin, end = query.period.span()
-    end = min(end, cursor[0]) if cursor else end
+    end = max(begin, min(end, cursor[0])) if cursor else end
     if query.filters or query.only is not None:
         begin, end = _narrowed(organization, query, begin, end, exact=cursor is None)
     upto = Q(started_at__lt=end)

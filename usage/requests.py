@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -114,13 +114,14 @@ def find(organization: Organization, request_id: UUID, *, member_id: int | None 
 
 
 def begun_at(id: UUID) -> datetime | None:
-    """The time in a UUIDv7; None for other ids and for times that no calendar has."""
+    """The time in a UUIDv7; None for other ids and for times that no calendar has, or nothing after."""
     if id.version != 7:
         return None
     try:
-        return datetime.fromtimestamp((id.int >> 80) / 1000, UTC)
+        begun = datetime.fromtimestamp((id.int >> 80) / 1000, UTC)
     except (ValueError, OverflowError, OSError):
         return None
+    return begun if begun.year < MAXYEAR else None
 
 
 def walk(organization: Organization, events: Sequence[UsageEvent], zone: ZoneInfo) -> Walk:

@@ -13,6 +13,7 @@ from usage.queries import Query
 from usage.reports import MEASURE, NO_KEY, OTHER, OTHERS, Item, Report, Totals
 
 ROWS_SHOWN = 100
+FEW = 7  # columns of a chart
 REQUESTS = "#requests"  # where single requests are listed
 
 
@@ -87,6 +88,11 @@ class Chart:
         return f"{label}, {total}"
 
     @property
+    def few(self) -> bool:
+        """Whether every column has its own label."""
+        return len(self.days) <= FEW
+
+    @property
     def few_marks(self) -> list[str]:
         """Top, middle and bottom, for a low chart."""
         return self.y[::2]
@@ -151,7 +157,7 @@ def _cost(totals: Totals) -> str:
 
 def _cost_words(totals: Totals) -> str:
     if not totals.unpriced:
-        return "From list prices. Your invoices decide."
+        return "From list prices and your own. Your invoices decide."
     if not totals.cost_microusd:
         return "No price known."
     return f"No price known for {counted(totals.unpriced, 'request')}. Your invoices decide."
@@ -226,10 +232,10 @@ def _has_filter(by: str, item: Item) -> bool:
 
 
 def _spread(labels: list[str]) -> list[str]:
-    """Three to five labels, evenly spread, the first and the last among them."""
-    last = len(labels) - 1
-    if last < 4:
+    """Those of a few columns; three to five of many, evenly spread, the first and the last among them."""
+    if len(labels) <= FEW:
         return labels
+    last = len(labels) - 1
     steps = next((steps for steps in (4, 3, 2) if last % steps == 0), 4)
     return [labels[round(step * last / steps)] for step in range(steps + 1)]
 

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
@@ -87,7 +88,7 @@ def overview(request: HttpRequest, organization: Organization) -> HttpResponse:
             "more": len(waiting[overviews.LINES_SHOWN :]),
             "all_well": overviews.all_well(listed),
             "checked": listing.checked(listed),
-            "stats": [*overviews.of_week(screens.stats(week)[:4]), overviews.working(listed)],
+            "stats": [*overviews.of_week(week, reverse("usage", args=[organization.slug])), overviews.working(listed)],
             "chart": screens.chart(week),
             "empty": screens.empty(week, now),
         },

@@ -12,7 +12,7 @@ from usage.models import DailyRollup, Outcome
 from usage.periods import Period
 
 
-def requests(organization: Organization, now: datetime, **which: str | UUID) -> int:
+def requests(organization: Organization, now: datetime, **which: str | int | UUID) -> int:
     """which: columns of DailyRollup."""
     found = _rows(organization, _week(organization, now)).filter(**which)
     return int(found.aggregate(sum=Sum("requests", default=0))["sum"])

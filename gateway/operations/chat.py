@@ -20,7 +20,7 @@ from keys.providers import Provider, Wire
 
 
 class ChatRequest(Struct, frozen=True):
-    """`members` are the body's own bytes, name by name; `max_tokens` is 0 where the client set no limit."""
+    """`members` are the body's own bytes, name by name; `max_tokens` is 0 where the client set no limit to each answer."""
 
     members: dict[str, Raw]
     size: int
@@ -28,6 +28,7 @@ class ChatRequest(Struct, frozen=True):
     stream: bool
     wants_usage: bool
     max_tokens: int
+    answers: int
 
     operation: ClassVar[str] = "chat"
 
@@ -88,4 +89,5 @@ def read_request(body: bytes) -> ChatRequest:
         stream=bodies.stream(members),
         wants_usage=bool(options and options.include_usage),
         max_tokens=bodies.limit(members, "max_completion_tokens", "max_tokens"),
+        answers=max(1, bodies.limit(members, "n")),
     )

@@ -28,6 +28,7 @@ class MessagesRequest(Struct, frozen=True):
     stream: bool
     max_tokens: int
 
+    answers: ClassVar[int] = 1
     operation: ClassVar[str] = "messages"
 
     @property

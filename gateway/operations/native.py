@@ -15,7 +15,6 @@ from gateway.operations.plain import PassedStream, answered
 from gateway.operations.uploads import Form
 from gateway.speech import Fetch, Speech
 from gateway.spool import Spool
-from gateway.wires.values import MOST
 from keys import client_keys
 from keys.preferences import NONE, Preferences
 from keys.providers import PROVIDERS, Credential, Outbound, Provider, Shape, Wire, azure
@@ -45,19 +44,22 @@ CREDENTIAL_PARAMETERS = frozenset(
 )
 
 DIALECTS = {
-    "chat": re.compile(r"(?:^|/)chat/completions$"),
-    "messages": re.compile(r"(?:^|/)messages$|:(?:raw|streamRaw)Predict$"),
-    "responses": re.compile(r"(?:^|/)responses$"),
-    "google": re.compile(r":(?:generate|streamGenerate)Content$"),
-    "frames": re.compile(r"^model/.+/(?:converse|converse-stream|invoke|invoke-with-response-stream)$"),
-    "plain": re.compile(r"(?:^|/)(?:embeddings|images/(?:generations|edits)|audio/(?:transcriptions|translations))$"),
+    "chat": re.compile(r"(?:^|/)completions/?$", re.IGNORECASE),
+    "messages": re.compile(r"(?:^|/)messages/?$|:(?:raw|streamRaw)Predict$", re.IGNORECASE),
+    "responses": re.compile(r"(?:^|/)responses/?$", re.IGNORECASE),
+    "google": re.compile(r":(?:generate|streamGenerate)Content$", re.IGNORECASE),
+    "frames": re.compile(r"^model/.+/(?:converse|converse-stream|invoke|invoke-with-response-stream)$", re.IGNORECASE),
+    "plain": re.compile(
+        r"(?:^|/)(?:embeddings|images/(?:generations|edits)|audio/(?:transcriptions|translations))/?$", re.IGNORECASE
+    ),
 }
+"""Some providers, Azure among them, do not mind capitals, or a slash at the end."""
 STREAMS = re.compile(r"-stream$|:stream[A-Z]\w+$")
 MODELS: Mapping[str, re.Pattern[str]] = {
     "bedrock": re.compile(r"^model/(?P<model>.+)/[^/]+$"),
     "aistudio": re.compile(r"(?:^|/)models/(?P<model>[^/:]+)"),
     "vertex": re.compile(r"(?:^|/)models/(?P<model>[^/:]+)"),
-    "azure": re.compile(r"(?:^|/)deployments/(?P<model>[^/]+)"),
+    "azure": re.compile(r"(?:^|/)deployments/(?P<model>[^/]+)", re.IGNORECASE),
     "deepinfra": re.compile(r"^v1/inference/(?P<model>[^/]+/[^/]+)$"),
     "fal": re.compile(r"^(?!models(?:/|$))(?P<model>[^/]+/.+?)(?:/requests(?:/.*)?)?$"),
     "pollo": re.compile(r"^generation/(?P<model>(?!task/)[^/]+/(?!status$)[^/]+)$"),
@@ -74,16 +76,29 @@ class Said(msgspec.Struct):
     max_tokens: Any = None
     max_completion_tokens: Any = None
     max_output_tokens: Any = None
+    n: Any = None
+    best_of: Any = None
     generation_config: Any = msgspec.field(name="generationConfig", default=None)
     inference_config: Any = msgspec.field(name="inferenceConfig", default=None)
 
     @property
     def longest(self) -> int:
         """Tokens; 0 where nothing sensible is said."""
-        inner = [(self.generation_config, "maxOutputTokens"), (self.inference_config, "maxTokens")]
-        within = [config.get(name) for config, name in inner if isinstance(config, dict)]
-        said = (self.max_completion_tokens, self.max_tokens, self.max_output_tokens, *within)
-        return max((most for most in said if type(most) is int and 0 < most < MOST), default=0)
+        inner = (within(self.generation_config, "maxOutputTokens"), within(self.inference_config, "maxTokens"))
+        return greatest(0, self.max_completion_tokens, self.max_tokens, self.max_output_tokens, *inner)
+
+    @property
+    def answers(self) -> int:
+        return greatest(1, self.n, self.best_of, within(self.generation_config, "candidateCount"))
+
+
+def within(config: Any, name: str) -> Any:
+    return config.get(name) if isinstance(config, dict) else None
+
+
+def greatest(least: int, *said: Any) -> int:
+    """Of what is a number; what is none says nothing."""
+    return max(least, *(number for number in said if type(number) is int), least)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +123,7 @@ class NativeRequest:
     stream: bool
     dialect: str
     max_tokens: int = 0
+    answers: int = 1
 
     operation: ClassVar[str] = "native"
     wishes: ClassVar[Preferences] = NONE
@@ -225,7 +241,7 @@ def read_query(query: str) -> None:
 def read_request(method: str, target: Target, body: bytes | Spool, form: Form | None = None) -> NativeRequest:
     """`form`, where the body is one, was read while it arrived."""
     said = read_body(body, form)
-    dialect = next((name for name, path in DIALECTS.items() if path.search(target.plain)), "") if method == "POST" else ""
+    dialect = dialect_of(method, target)
     return NativeRequest(
         method=method,
         target=target,
@@ -234,7 +250,12 @@ def read_request(method: str, target: Target, body: bytes | Spool, form: Form | 
         stream=said.stream is True or bool(STREAMS.search(target.plain)),
         dialect=dialect,
         max_tokens=said.longest if dialect else 0,
+        answers=said.answers if dialect else 1,
     )
+
+
+def dialect_of(method: str, target: Target) -> str:
+    return next((name for name, path in DIALECTS.items() if path.search(target.plain)), "") if method == "POST" else ""
 
 
 def read_body(body: bytes | Spool, form: Form | None) -> Said:

@@ -1,7 +1,10 @@
 """Operations in OpenAI's dialect that are no conversation: embeddings, images, speech. Passed through as they are."""
 
+from typing import ClassVar
+
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from gateway.errors import Refusal, bad_request
 from gateway.exchange import ClientGone
@@ -24,7 +27,9 @@ class PlainRequest(Struct, frozen=True):
     size: int
     model: str
     stream: bool
-    max_tokens: int = 0
+    answers: int = 1
+
+    max_tokens: ClassVar[int] = 0
 
     @property
     def wishes(self) -> Preferences:
@@ -47,11 +52,12 @@ def read_images(body: bytes) -> PlainRequest:
     request = _read("images", body)
     if bodies.stream(request.members):
         raise bad_request("Images are not streamed here. Leave `stream` out.", param="stream")
-    return request
+    return replace(request, answers=max(1, bodies.limit(request.members, "n")))
 
 
 def read_speech(body: bytes) -> PlainRequest:
-    return _read("speech", body, stream=True)
+    """What sound costs cannot be told from the length of its text, so `size` is none."""
+    return replace(_read("speech", body, stream=True), size=0)
 
 
 def _read(operation: str, body: bytes, *, stream: bool = False) -> PlainRequest:

@@ -27,6 +27,7 @@ class ResponsesRequest(Struct, frozen=True):
     stream: bool
     max_tokens: int
 
+    answers: ClassVar[int] = 1
     operation: ClassVar[str] = "responses"
 
     @property

@@ -152,6 +152,7 @@ class UploadRequest:
 
     size = 0
     max_tokens = 0
+    answers = 1
     wishes = NONE
 
     def __init__(self, form: Form, operation: str, model: str, stream: bool) -> None:

@@ -18,6 +18,7 @@ from orgs.models import Membership, Organization, User
 
 LISTS = {"models": EMPTY["models"], "provider_keys": NO_PROVIDER_KEYS, "networks": NO_NETWORKS}
 DAY = timedelta(days=1)
+LAST_YEAR = 9000  # so that there is a day after every day
 OWNERSHIP = "Its requests count as theirs, and they hear before it expires."
 CHOOSE = "Choose a member"
 GRACES = {"0": "At once", "1": "In 1 hour", "24": "In 24 hours", "168": "In 7 days"}
@@ -75,6 +76,8 @@ class ClientKeyForm(forms.Form):
 
     def clean_expires_on(self) -> date | None:
         day: date | None = self.cleaned_data["expires_on"]
+        if day and day.year > LAST_YEAR:
+            raise forms.ValidationError(self.fields["expires_on"].error_messages["invalid"])
         if day and day != self.initial.get("expires_on") and day < datetime.now(self.zone).date():
             raise forms.ValidationError(OVER)
         return day

@@ -1,15 +1,13 @@
 """What owners were told, and the webhooks that hear it too. A new webhook's secret is in one answer and nowhere else."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from django.contrib import messages
 from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.dateparse import parse_datetime
-from django.utils.timezone import is_aware
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -25,7 +23,7 @@ from keys.actions.webhooks import (
 )
 from keys.forms.webhooks import WebhookForm
 from keys.pace import too_many_tests, wait_for_test
-from orgs.access import org_view
+from orgs.access import forbidden, org_view
 from orgs.actions import Actor
 from orgs.models import Delivery, Notice, Organization, Webhook
 
@@ -38,6 +36,8 @@ MOST_DELIVERIES = 50
 @org_view("orgs.view_webhook")
 def page(request: HttpRequest, organization: Organization) -> HttpResponse:
     """The answer to a good POST is the page with the secret."""
+    if request.method == "POST" and not request.user.has_perm("orgs.change_webhook", organization):
+        return forbidden(request, organization)
     form = WebhookForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
         try:
@@ -70,25 +70,28 @@ def added(request: HttpRequest, organization: Organization, url: str) -> HttpRes
 @org_view("orgs.view_webhook")
 def webhook(request: HttpRequest, organization: Organization, pk: UUID) -> HttpResponse:
     """With its log, newest first. `before` leads to older ones."""
-    deliveries = Delivery.objects.filter(webhook=pk).order_by("-created_at", "-pk")
-    if before := moment(request.GET.get("before", "")):
-        deliveries = deliveries.filter(created_at__lt=before)
-    shown = list(deliveries[: MOST_DELIVERIES + 1])
-    context = {
-        "page": "alerts",
-        "webhook": find(organization, pk),
-        "deliveries": shown[:MOST_DELIVERIES],
-        "older": shown[MOST_DELIVERIES - 1].created_at.isoformat() if len(shown) > MOST_DELIVERIES else "",
-    }
+    found = find(organization, pk)
+    deliveries = Delivery.objects.filter(webhook=found).order_by("-created_at", "-pk")
+    if cursor := read(request.GET.get("before", "")):
+        at, last = cursor
+        deliveries = deliveries.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=last))
+    rows = list(deliveries[: MOST_DELIVERIES + 1])
+    shown, more = rows[:MOST_DELIVERIES], len(rows) > MOST_DELIVERIES
+    context = {"page": "alerts", "webhook": found, "deliveries": shown, "older": written(shown[-1]) if more else ""}
     return render(request, "keys/alerts/webhook.html", context)
 
 
-def moment(text: str) -> datetime | None:
+def written(delivery: Delivery) -> str:
+    """The last one of a page: many have the same time."""
+    return f"{delivery.created_at.isoformat()}~{delivery.pk}"
+
+
+def read(text: str) -> tuple[datetime, UUID] | None:
+    at, _, pk = text.partition("~")
     try:
-        found = parse_datetime(text)
-    except ValueError:
+        return datetime.fromisoformat(at).astimezone(UTC), UUID(pk)
+    except (ValueError, OverflowError):
         return None
-    return found if found and is_aware(found) else None
 
 
 @require_POST

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods
 from keys import pace
 from keys.actions import report_leak
 from keys.forms.client_keys import ReportForm
+from orgs.actions import address_of
 
 THANKS = "Thank you. If this is a client key of ours, it is stopped now, and those whose it is are told."
 NO_KEY = 'Send the key that you found as {"key": "byok_live_…"}.'
@@ -28,13 +29,13 @@ PAGE = "keys/report.html"
 def report(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return render(request, PAGE, {"form": ReportForm()})
-    address = request.META.get("REMOTE_ADDR") or ""
-    if seconds := pace.wait_for_report(address):
+    address = address_of(request)
+    if seconds := pace.wait_for_report(address or ""):
         return too_many(request, seconds)
     form = ReportForm(sent(request))
     if not form.is_valid():
         return told(request, 422, NO_KEY, form)
-    report_leak(text=form.cleaned_data["key"], address=address or None)
+    report_leak(text=form.cleaned_data["key"], address=address)
     return told(request, 200, THANKS, ReportForm())
 
 

@@ -115,7 +115,7 @@ def strip(states: str, label: str) -> SafeString:
 def bars(days: Sequence[tuple[object, Sequence[float]]], top: float) -> SafeString:
     """Stacked columns of (label, one value for each series), up to `top`. The numbers belong in a table beside it."""
     step = 100 / max(len(days), 1)
-    width = step * (0.68 if len(days) > 10 else 0.42)
+    width = min(step * (0.68 if len(days) > 10 else 0.42), 8)
     columns = ((_column(values, (index + 0.5) * step - width / 2, width, top or 1),) for index, (_, values) in enumerate(days))
     return format_html(
         '<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{}</svg>',

@@ -15,17 +15,21 @@ LIST = 1000  # thousandths: the list price as it stands
 
 class ModelPriceQuerySet(models.QuerySet["ModelPrice"]):
     def for_org(self, organization: Organization) -> "ModelPriceQuerySet":
-        return self.filter(organization=organization).order_by("provider", "model")
+        """Of each model at a provider, and of each key, the latest comes first."""
+        return self.filter(organization=organization).order_by("provider", "model", "provider_key_id", "-from_day")
 
 
 class ModelPrice(models.Model):
-    """What an organization says a model costs. It counts where neither the provider nor a list gives a price."""
+    """What a model costs an organization from a day on, with one key of a provider or with all. It goes before the list."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="model_prices", db_index=False)
     provider = models.CharField(max_length=20)
     model = models.CharField(max_length=200, help_text="As programs ask for it, spelled like all slugs.")
+    provider_key_id = models.UUIDField(null=True, help_text="Of one key; else of every key of the provider.")
+    from_day = models.DateField(help_text="Of the organization's time zone.")
     input_microusd = models.BigIntegerField(help_text="Millionths of a dollar for a million tokens.")
+    cached_input_microusd = models.BigIntegerField(null=True, help_text="As input, where nothing is said.")
     output_microusd = models.BigIntegerField(help_text="Millionths of a dollar for a million tokens.")
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
@@ -33,7 +37,18 @@ class ModelPrice(models.Model):
     objects = ModelPriceQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["organization", "provider", "model"], name="one_price_per_model")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "provider", "model", "from_day"],
+                condition=models.Q(provider_key_id=None),
+                name="one_model_price_per_day",
+            ),
+            models.UniqueConstraint(
+                fields=["organization", "provider", "model", "provider_key_id", "from_day"],
+                condition=models.Q(provider_key_id__isnull=False),
+                name="one_model_price_per_key_and_day",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.model} at {self.row.label}"
@@ -45,6 +60,10 @@ class ModelPrice(models.Model):
     @property
     def input_dollars(self) -> str:
         return exact_dollars(self.input_microusd)
+
+    @property
+    def cached_input_dollars(self) -> str:
+        return self.input_dollars if self.cached_input_microusd is None else exact_dollars(self.cached_input_microusd)
 
     @property
     def output_dollars(self) -> str:

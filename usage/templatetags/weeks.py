@@ -7,9 +7,10 @@ from uuid import UUID
 from django import template
 from django.utils import timezone
 
-from orgs.models import Organization
+from orgs.models import Organization, User
 from usage import weeks
 from usage.figures import counted, whole
+from usage.privacy import only_of
 
 register = template.Library()
 
@@ -44,4 +45,12 @@ def week_in(all_weeks: Weeks, key: UUID) -> Week:
 def requests_in_week(organization: Organization, column: str = "", value: str | UUID = "") -> str:
     """In words: all requests, or those with this value in a column of DailyRollup. One query."""
     which = {column: value} if column else {}
+    return counted(weeks.requests(organization, timezone.now(), **which), "request")
+
+
+@register.simple_tag
+def requests_of_client_key(organization: Organization, key: UUID, user: User) -> str:
+    """As far as `user` may know: of a key that was another's before, those since it is theirs. One query."""
+    only = only_of(user, organization)
+    which = {"client_key_id": key} if only is None else {"client_key_id": key, "member_id": only}
     return counted(weeks.requests(organization, timezone.now(), **which), "request")

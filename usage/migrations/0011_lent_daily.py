@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('orgs', '0006_notice_person'),
-        ('usage', '0009_partitions'),
+        ('usage', '0010_model_prices_from_a_day'),
     ]
 
     operations = [
