@@ -29,7 +29,7 @@ from keys.actions import (
     revoke_of_member,
     roll_client_key,
 )
-from keys.models import ClientKey, ProviderKey
+from keys.models import ClientKey, DataKey, ProviderKey
 from keys.networks import networks_of, reach, read_networks
 from keys.pages.consequences import callers, of_key
 from keys.pages.explaining import CLIENT_KEY_EXPIRED, stopped_by
@@ -497,6 +497,12 @@ def test_a_reported_key_is_revoked_and_nobody_learns_whether_it_was_one(acme: Or
     assert notice.subject == "Client key “web-app” was found in public and is revoked"
     assert key.hint in notice.body
     assert text not in notice.body
+
+
+def test_a_report_is_answered_alike_where_data_keys_do_not_open(acme: Organization) -> None:
+    _, text = issue(acme)
+    DataKey.objects.update(wrapped=b"nonsense")
+    assert reported(Client(), text).status_code == 200
 
 
 def test_programs_report_in_json_with_the_same_answer_for_all(acme: Organization) -> None:

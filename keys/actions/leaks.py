@@ -1,6 +1,7 @@
 """A client key that somebody found where it should not be: it stops, and those whose it is are told."""
 
 import hmac
+import logging
 
 from django.db import transaction
 from django.db.models import Q
@@ -11,7 +12,10 @@ from keys import client_keys, data_keys, vault
 from keys.actions.client_keys import ROLLED, forget_rolled, locked, notify, revoke_client_key
 from keys.actions.writing import tell
 from keys.models import ClientKey
+from keys.vault import VaultError
 from orgs.actions import Actor
+
+log = logging.getLogger(__name__)
 
 FINDER = "Somebody who found it"
 NOBODYS = bytes(32)
@@ -28,7 +32,12 @@ def report_leak(*, text: str, address: str | None) -> None:
     public_id, secret = parsed
     found = ClientKey.objects.live().filter(Q(public_id=public_id) | Q(rolled_public_id=public_id)).select_related("organization")
     key = found.first()
-    if is_text_of(key, public_id, secret) and key is not None:
+    try:
+        ours = is_text_of(key, public_id, secret)
+    except (VaultError, KeyError):  # gateways, which cannot tell either, refuse it already
+        log.error("A report came for a client key of an organization whose data keys do not open.")
+        return
+    if ours and key is not None:
         stop(key, public_id, Actor(label=FINDER, address=address))
 
 
