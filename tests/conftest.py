@@ -11,11 +11,15 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
+from hypothesis import settings
 
 from orgs.actions import Actor, create_organization
 from orgs.models import MEMBER, Membership, Organization, User
 
 pytest_plugins = ["tests.fake.fixtures"]
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 
 def refuse_the_outside(event: str, args: tuple[Any, ...]) -> None:

@@ -92,6 +92,7 @@ class Chance:
             digest=client_keys.digest(vault.derive(opened[1], "client-key"), fresh.secret),
             pepper_version=1,
             hint=fresh.hint,
+            owner=self.member,
             created_by=self.member,
             preferences=preferences.written(self.preferences(0.15)),
         )
@@ -275,7 +276,7 @@ def holds(left: LeftOut, key: ProviderKey, case: Case) -> bool:
         case Why.RESTRICTED:
             members, programs = key.allowed_members, key.allowed_client_keys
             others = not any(fnmatchcase(MODEL, pattern) for pattern in key.allowed_models or ["*"])
-            someone = (members and case.client_key.created_by_id not in members) or (
+            someone = (members and case.client_key.owner_id not in members) or (
                 programs and str(case.client_key.pk) not in programs
             )
             return bool(others or (someone and not lent))

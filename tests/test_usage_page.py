@@ -285,7 +285,7 @@ def some_attempt(acme: Organization) -> some.SearchStrategy[Any]:
     )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=some.data())
 def test_every_breakdown_adds_up_to_the_total_and_to_the_csv(acme: Organization, data: some.DataObject) -> None:
     DailyRollup.objects.all().delete()

@@ -59,7 +59,7 @@ asked = some.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=some.lists(attempts, max_size=40), params=asked, only=some.sampled_from(PEOPLE))
 @example(rows=[], params={"range": "24h", "m": "cost"}, only=11)
 def test_every_breakdown_is_the_total_and_the_exports(
@@ -81,7 +81,7 @@ def test_every_breakdown_is_the_total_and_the_exports(
     assert all(total == sums[0] for total in sums)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=some.lists(attempts, max_size=60), params=asked, only=some.sampled_from(PEOPLE))
 def test_page_by_page_the_list_holds_every_request_of_the_report(
     acme: Organization, rows: list[dict[str, Any]], params: dict[str, str], only: int | None

@@ -27,7 +27,7 @@ def test_a_key_is_tested_and_limited(
     expect(ada.page.locator("#key-status")).to_have_text("Healthy")
     ada.look()
     ada.press("button", "More actions")
-    ada.press("link", "Limits")
+    ada.press("link", "Limits", within=ada.page.get_by_role("main"))
     ada.sees("Limits of “Main”")
     expect(ada.page.get_by_label("Models, one on each line")).to_be_hidden()
     choose(ada, "Only these models")
