@@ -117,7 +117,7 @@ class Books:
             prices = Prices.of(organization)
             spent = budgets.spent(organization, rows, now, local)
             keys = {budget.target_id for budget in rows if budget.scope == Scope.PROVIDER_KEY}
-            left = unbooked.attempts(self._folder, organization, keys) if first else []
+            left = unbooked.attempts(self._folder, {tenant.id}, keys) if first else []
         finally:
             connection.close()
         booked: dict[str, int] = {}

@@ -5,7 +5,7 @@ Limits and budgets are claims on counters. All claims of a request are taken in 
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -240,13 +240,13 @@ class Memory:
 
     # For who counts elsewhere, and here only to be ready for the worst
 
-    def copy(self, claims: Sequence[Claim], taken: Taken) -> None:
-        """What was taken elsewhere. Of what is spent, all that is known there is known here."""
+    def copy(self, claims: Sequence[Claim], taken: Taken, owed: Mapping[str, int]) -> None:
+        """What was taken elsewhere. Of what is spent, all that is known there is known here, besides what it is owed."""
         now = self._clock()
         with self._lock:
             for claim, used in zip(claims, taken.used, strict=True):
                 if claim.kind is Kind.SPENT:
-                    self._spent[claim.key] = Spent(used, now + claim.lasts)
+                    self._spent[claim.key] = Spent(used + owed.get(claim.key, 0), now + claim.lasts)
                 elif claim.kind is Kind.RATE:
                     self._window(claim.key).put(claim.amount, taken.at, taken.at)
                 else:

@@ -54,8 +54,7 @@ def read(organizations: Collection[UUID], folder: Path) -> Iterator[Past]:
     since = datetime.now(UTC) - timedelta(seconds=MINUTE)
     left = [
         attempt
-        for organization in organizations
-        for attempt in unbooked.attempts(folder, organization)
+        for attempt in unbooked.attempts(folder, set(map(str, organizations)))
         if attempt.opened.started_at >= since.timestamp() and attempt.closed.outcome != Outcome.REFUSED
     ]
     yield from map(of_journal, left)

@@ -154,9 +154,8 @@ class Shared:
             self._lost_since = int(self._now() / SLOT)
             self._known = False
             self._note_spent(self._owed)
-            self._owed = []
-            owed = {key: amount for (key, _), amount in self._spent_since.items()}
-            self._spent_then = {key: spent - owed.get(key, 0) for key, spent in self._own.spent().items()}
+            owed, self._owed = sums_of(self._owed), []
+            self._spent_then = {key: spent - owed[key] for key, spent in self._own.spent().items()}
 
     async def _keep_in_touch(self) -> None:
         """All that waits goes out together, and what comes meanwhile waits: the more there is to do, the less each costs."""
@@ -178,14 +177,17 @@ class Shared:
         try:
             told = await self._ask(owed, [claims for claims, _ in asked])
         except Exception as error:  # of whatever kind: requests wait for an answer
+            arrived = isinstance(error, NoAnswer)
+            self._owed = self._owed if arrived else [*owed, *self._owed]
             self._lose(error)
-            self._answer_alone(asked, arrived=isinstance(error, NoAnswer))
+            self._answer_alone(asked, arrived=arrived)
             rest, self._waiting = self._waiting, []
             self._answer_alone(rest)
             return
+        spent_since = sums_of(self._owed)
         for (claims, answer), taken in zip(asked, told, strict=False):
             if taken.refused is None:
-                self._own.copy(claims, taken)
+                self._own.copy(claims, taken, spent_since)
             answer.set_result(taken)
 
     def _answer_alone(self, asked: Sequence[tuple[Sequence[Claim], Answer]], *, arrived: bool = False) -> None:
@@ -252,6 +254,15 @@ class Shared:
             for keys, told in steps:
                 pipeline.evalsha(STEP_SHA, keys, *told)
             return await pipeline.execute()
+
+
+def sums_of(changes: Sequence[Change]) -> Counter[str]:
+    """What they spend, by the counter's key."""
+    spent: Counter[str] = Counter()
+    for change in changes:
+        if change.kind is Kind.SPENT:
+            spent[change.key] += change.amount
+    return spent
 
 
 def arguments(process: tuple[str, int], changes: Sequence[Change], claims: Sequence[Claim]) -> tuple[int, list[Any]]:

@@ -374,6 +374,20 @@ async def test_what_was_spent_without_valkey_is_told_to_one_that_knows_nothing(s
     assert await four[0].look([claim]) == (60 + passed,)
 
 
+async def test_what_ends_while_valkey_is_asked_is_known_when_valkey_is_lost(shared: Make, valkey: Valkey) -> None:
+    counters = await shared()
+    claim = Claim("b", Kind.SPENT, 1, 100, lasts=600)
+    await counters.take([claim])
+    asking = asyncio.create_task(counters.take([claim]))
+    await asyncio.sleep(0)
+    while counters._waiting:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    counters.add([Change("b", Kind.SPENT, 90, lasts=600)])
+    await asking
+    valkey.kill()
+    assert await admitted(counters, claim, 20) == 8
+
+
 async def test_a_request_that_leaves_while_it_is_counted_gives_back_what_it_got(shared: Make) -> None:
     counters = await shared()
     claims = [Claim("h", Kind.HELD, 1, 5), rate("k", 5)]

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from gateway.admission import USUAL_OUTPUT_TOKENS
 from gateway.counters import Claim, Kind, Memory
@@ -424,6 +426,17 @@ def test_a_restart_without_limits_or_after_a_minute_knows_nothing(gateway: Runni
     assert memory.taken_since(0) == []
     recall(memory, gateway.folder)
     assert memory.taken_since(0)[0].amount == 1
+
+
+def test_a_start_takes_no_longer_for_many_organizations_with_limits(
+    gateway: RunningGateway, globex: Organization, django_assert_num_queries: Any
+) -> None:
+    limit(gateway, requests_per_minute=3)
+    with CaptureQueriesContext(connection) as one:
+        recall(Memory(), gateway.folder)
+    set_limit(organization=globex, scope=Scope.ORGANIZATION, requests_per_minute=3, by=BY)
+    with django_assert_num_queries(len(one)):
+        recall(Memory(), gateway.folder)
 
 
 def test_an_edited_limit_keeps_what_was_counted(gateway: RunningGateway) -> None:

@@ -185,6 +185,14 @@ def test_speech_that_breaks_off_does_not_end_cleanly(gateway: RunningGateway, sd
     assert booked(gateway)[:2] == ("error", True)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_no_response_is_made_where_nobody_sees_what_it_used(gateway: RunningGateway, *, stream: bool) -> None:
+    add(gateway, "openai", models=("gpt-4o",))
+    reply = call(gateway, {"model": "openai/gpt-4o", "input": "Hello", "background": True, "stream": stream}, "/v1/responses")
+    assert (reply.status, reply.error["param"]) == (400, "background")
+    assert gateway.attempts() == []
+
+
 # What the body must be
 
 

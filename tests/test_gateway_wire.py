@@ -117,6 +117,7 @@ GROK_USAGE = {
         (GROK_USAGE, Usage(12, 291, 11, 290, reported_cost_microusd=147)),
         ({"prompt_tokens": 3, "completion_tokens": 4, "estimated_cost": 0.0000255}, Usage(3, 4, reported_cost_microusd=26)),
         ({"prompt_tokens": 3, "prompt_tokens_details": None}, Usage(3)),
+        ({"prompt_tokens": 3, "estimated_cost": 1e308}, Usage(3)),
         ({"prompt_tokens": "three"}, None),
         ([], None),
     ],

@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import batched
 from pathlib import Path
 from uuid import UUID
 
@@ -12,10 +13,11 @@ from usage.models import JournalSegment, Outcome, Scope, UsageEvent
 from usage.pricing import Prices
 
 READ_BYTES = 2 * 1024 * 1024
+ASKED_AT_ONCE = 5000
 
 
-def attempts(folder: Path, organization: UUID, keys: Container[str] = ()) -> list[Finished]:
-    """Those of the organization, or by these provider keys of it, that ended, and what writers that are gone left open.
+def attempts(folder: Path, organizations: Container[str], keys: Container[str] = ()) -> list[Finished]:
+    """Those of these organizations, or by these provider keys, that ended, and what writers that are gone left open.
 
     Read the sums first: what is booked meanwhile is then missed here, and nothing is found twice.
     """
@@ -24,11 +26,11 @@ def attempts(folder: Path, organization: UUID, keys: Container[str] = ()) -> lis
         attempt.opened.id: attempt
         for path in journal.segments(folder)
         for attempt in _of_segment(path, offsets.get(path.name, 0))
-        if attempt.opened.organization_id == str(organization) or attempt.opened.provider_key_id in keys
+        if attempt.opened.organization_id in organizations or attempt.opened.provider_key_id in keys
     }
-    booked = UsageEvent.objects.filter(id__in=found).values_list("id", flat=True) if found else ()
-    for id in booked:
-        del found[str(id)]
+    for some in batched(list(found), ASKED_AT_ONCE):
+        for id in UsageEvent.objects.filter(id__in=some).values_list("id", flat=True):
+            del found[str(id)]
     return list(found.values())
 
 

@@ -50,7 +50,11 @@ def named(model: str | None) -> str:
 
 
 def stream(members: Mapping[str, Raw]) -> bool:
-    return bool(field(members, "stream", _boolean, "true or false"))
+    return is_set(members, "stream")
+
+
+def is_set(members: Mapping[str, Raw], name: str) -> bool:
+    return bool(field(members, name, _boolean, "true or false"))
 
 
 def limit(members: Mapping[str, Raw], *names: str) -> int:

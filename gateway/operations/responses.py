@@ -5,7 +5,7 @@ from typing import ClassVar
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.errors import Refusal
+from gateway.errors import Refusal, bad_request
 from gateway.operations import bodies
 from gateway.operations.events import EventReader
 from gateway.operations.translation import reading
@@ -57,6 +57,9 @@ def typed(raw: Raw) -> Raw:
 def read_request(body: bytes) -> ResponsesRequest:
     """Raises Refusal that names the field."""
     members = bodies.members(body)
+    if bodies.is_set(members, "background"):
+        message = "What is made in the background tells nobody here what it used. Leave `background` out."
+        raise bad_request(message, param="background")
     return ResponsesRequest(
         members=members,
         size=len(body),

@@ -1,5 +1,6 @@
 """OpenAI's chat completions: what we read of an answer and of a stream. The rest passes through unread."""
 
+from math import isinf
 from typing import Any
 
 import msgspec
@@ -54,9 +55,11 @@ def read_usage(raw: bytes | Raw) -> Usage | None:
 
 
 def _cost(wire: WireUsage) -> int | None:
+    """Millionths of a dollar; none of what is told without an end."""
     if wire.cost_in_usd_ticks is not None:
         return round(wire.cost_in_usd_ticks / 10_000)
-    return None if wire.estimated_cost is None else round(wire.estimated_cost * 1_000_000)
+    told = None if wire.estimated_cost is None else wire.estimated_cost * 1_000_000
+    return None if told is None or isinf(told) else round(told)
 
 
 class Answer(Struct):
