@@ -211,12 +211,10 @@
   };
   prepare(document);
   document.addEventListener("htmx:load", event => { if (event.detail.elt !== document.body) prepare(event.detail.elt); });
-
   /* a link takes the keyboard along: to the place that it names, or to the title where the link itself is gone */
-  document.addEventListener("htmx:afterSettle", event => {
-    const place = event.detail.pathInfo?.anchor;
-    if (place) document.getElementById(place)?.focus();
-    else if (document.activeElement === document.body) one("h1")?.focus({ preventScroll: true });
+  document.addEventListener("htmx:afterSettle", ({ detail }) => {
+    const place = detail.pathInfo?.anchor;
+    if (place || document.activeElement === document.body) one(place ? `#${place}` : "h1")?.focus({ preventScroll: !place });
   });
 
   /* a part of the page could not be fetched: say so where it was asked for */
