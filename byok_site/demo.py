@@ -18,6 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from byok_site import demo_usage
+from byok_site.demo_limits import restrain
 from byok_site.demo_provider import MODELS
 from keys import actions, credentials
 from keys.actions.reporting import Report, report_health
@@ -141,6 +142,8 @@ def create(now: datetime) -> tuple[Organization, dict[str, str]]:
     clients, text = issue(organization, (ada, tomas, priya, jonas), now)
     decide(organization, keys, clients, ada, tomas, now)
     take_time(organization, keys, tomas, now)
+    with happened(now - 15 * DAY):
+        restrain(keys["openai", "Production"], clients, priya, ada)
     return organization, {"email": users[0].email, "password": password, "client_key": text}
 
 

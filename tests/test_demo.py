@@ -17,7 +17,7 @@ from keys.models import ClientKey, HealthMark, ProviderKey, RetiredCredential
 from keys.pages import portrait
 from keys.tasks import test_due_keys as look_after_keys
 from orgs.models import AuditEvent, Membership, Organization
-from usage.models import UsageEvent
+from usage.models import Budget, Limit, Scope, UsageEvent
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +58,8 @@ def test_the_demo_has_people_keys_in_every_state_and_usage(organization: Organiz
     assert ProviderKey.objects.lent().count() == len(demo.LENT)
     assert Membership.objects.for_org(organization).owners().count() == 2
     assert ClientKey.objects.for_org(organization).live().exclude(preferences={}).count() == 3
+    assert {budget.scope for budget in Budget.objects.filter(organization=organization)} == set(Scope)
+    assert Limit.objects.filter(organization=organization).exists()
     assert UsageEvent.objects.filter(organization=organization, outcome="ok").count() > 100
 
 
