@@ -107,7 +107,7 @@ def no_more(said: str | None) -> bool:
     return said in ("budget_exhausted", None)
 
 
-@pytest.mark.parametrize(("processes", "shared"), [(1, False), (4, True)])
+@pytest.mark.parametrize(("processes", "shared"), [(1, False), pytest.param(4, True, marks=pytest.mark.large)])
 def test_sixty_four_programs_spend_no_more_than_there_is(
     gateways: Gateways, acme: Organization, fake_provider: FakeProvider, processes: int, shared: bool
 ) -> None:
@@ -120,7 +120,7 @@ def test_sixty_four_programs_spend_no_more_than_there_is(
     assert booked(gateways.folder) == len(fake_provider.requests) * FACT
 
 
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("shared", [False, pytest.param(True, marks=pytest.mark.large)])
 def test_kills_and_restarts_reset_nothing(
     gateways: Gateways, acme: Organization, fake_provider: FakeProvider, shared: bool
 ) -> None:

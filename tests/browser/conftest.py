@@ -87,6 +87,7 @@ class Visitor:
 
     def look(self) -> None:
         """The page as it is now: light, dark and on a phone, where nothing may stick out; axe finds nothing."""
+        expect(self.page.locator("h1").first).to_be_visible()
         for viewport, scheme in ((NARROW, "light"), (WIDE, "dark"), (WIDE, "light")):
             self.page.set_viewport_size(viewport)  # type: ignore[arg-type]
             self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]

@@ -43,6 +43,7 @@ def test_a_webhook_from_its_address_to_its_end(keyhold: Server, visit: Callable[
     ada.look()
     ada.press("link", "hooks.example.invalid")
     ada.press("link", "Delete webhook")
+    ada.sees("It gets no more alerts")
     ada.look()
     ada.press("button", "Delete webhook")
     ada.sees("The webhook at hooks.example.invalid is deleted.")
