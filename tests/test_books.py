@@ -77,8 +77,8 @@ class Gateway:
 
     def read(self) -> None:
         """To the end, what was begun to be read."""
-        self.runner.run(asyncio.sleep(0))
-        self.runner.run(asyncio.wait(self.books.reading.values()))
+        for reading in list(self.books.reading.values()):
+            self.runner.run(asyncio.wait([reading]))
 
 
 type Start = Callable[[], Gateway]

@@ -30,6 +30,8 @@ from tests.fake.stages import STAGES
 from tests.submissions import deployment, good, private_key
 
 CANARY = "canary7Q2hX9vK4mR8tW3zB6nD1fG5jL0pS"
+pytestmark = pytest.mark.large
+
 ENDING = "tail"  # a hint may show the last four characters
 SECRET = f"{CANARY}{ENDING}"
 EVERY_FORM = [(slug, mode) for slug, row in PROVIDERS.items() for mode in FORMS[row.shape]]

@@ -18,6 +18,7 @@ from tests.gateway_server import RunningGateway, StartGateway
 from tests.test_egress import HOSTILE
 
 pytest_plugins = ["tests.gateway_fixtures"]
+pytestmark = pytest.mark.large
 
 PNG = base64.b64decode(PIXEL)
 FETCHING = [("bedrock", "amazon/nova-pro"), ("aistudio", "google/gemini-2.5-pro"), ("vertex", "google/gemini-2.5-pro")]

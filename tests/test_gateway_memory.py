@@ -179,6 +179,7 @@ def asked(model: str, message: dict[str, Any], **fields: Any) -> bytes:
 
 MODELS = ["openai/gpt-4o", "anthropic/claude-sonnet-4.5", "bedrock:amazon.nova-pro-v1:0"]
 pytestmark = [
+    pytest.mark.large,
     pytest.mark.django_db(transaction=True, serialized_rollback=True),
     pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="needs Linux's /proc"),
 ]

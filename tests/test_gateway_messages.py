@@ -14,6 +14,7 @@ from tests.gateway_server import RunningGateway, StartGateway
 from tests.odd_provider import Odd
 
 pytest_plugins = ["tests.gateway_fixtures"]
+pytestmark = pytest.mark.large
 
 MODEL = "anthropic/claude-sonnet-4.5"
 HELLO: Any = [{"role": "user", "content": "Hello"}]

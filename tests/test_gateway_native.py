@@ -22,6 +22,7 @@ from tests.gateway_calls import Reply, call, get, line, read_until
 from tests.gateway_server import BY, RunningGateway, StartGateway
 
 pytest_plugins = ["tests.gateway_fixtures"]
+pytestmark = pytest.mark.large
 
 FLUX = "/native/fal:queue/fal-ai/flux/dev"
 LAKE = {"prompt": "A lake"}

@@ -19,6 +19,7 @@ from google.genai import types
 from tests.gateway_server import RunningGateway
 
 pytest_plugins = ["tests.gateway_fixtures"]
+pytestmark = pytest.mark.large
 
 NOVA = "amazon.nova-micro-v1:0"
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"

@@ -13,6 +13,7 @@ from tests.gateway_server import RunningGateway, StartGateway
 from tests.odd_provider import Odd
 
 pytest_plugins = ["tests.gateway_fixtures"]
+pytestmark = pytest.mark.large
 
 EVENTS = "content-type: text/event-stream"
 CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'

@@ -13,6 +13,7 @@ from tests.gateway_server import RunningGateway
 from tests.native_words import Tokens
 
 pytest_plugins = ["tests.gateway_fixtures"]
+pytestmark = pytest.mark.large
 
 RESPONDING = [
     ("openai", "openai/gpt-4o", "/openai/v1/responses"),

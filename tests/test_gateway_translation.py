@@ -16,6 +16,7 @@ from tests.gateway_server import RunningGateway, StartGateway
 from tests.odd_provider import Odd
 
 pytest_plugins = ["tests.gateway_fixtures"]
+pytestmark = pytest.mark.large
 
 MODELS = {
     "anthropic": "anthropic/claude-sonnet-4.5",

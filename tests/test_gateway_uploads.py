@@ -19,6 +19,7 @@ from tests.gateway_calls import Reply, call
 from tests.gateway_server import RunningGateway, StartGateway
 
 pytest_plugins = ["tests.gateway_fixtures"]
+pytestmark = pytest.mark.large
 
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
 SOUND = bytes(range(256)) * 2000 + b"\r\n--frontier\r\n--"

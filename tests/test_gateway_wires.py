@@ -17,6 +17,7 @@ from tests.odd_provider import Odd
 from tests.recorded import FOLDER
 
 pytest_plugins = ["tests.gateway_fixtures"]
+pytestmark = pytest.mark.large
 
 TOOLS: Any = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
 OLD = {"temperature": 0.5}  # what the SDK's own version of the API takes no more
