@@ -4,6 +4,7 @@ from keys.models.choices import provider_choices
 from keys.models.client_keys import ClientKey, ClientKeyQuerySet
 from keys.models.data_keys import DataKey
 from keys.models.health import HealthMark
+from keys.models.management_keys import ManagementKey, ManagementKeyQuerySet
 from keys.models.overrides import ModelOverride, ModelOverrideQuerySet, native_names
 from keys.models.provider_keys import ProviderKey, ProviderKeyQuerySet, RetiredCredential
 from keys.models.routing import ProviderPreference, RoutingPreference
@@ -13,6 +14,8 @@ __all__ = [
     "ClientKeyQuerySet",
     "DataKey",
     "HealthMark",
+    "ManagementKey",
+    "ManagementKeyQuerySet",
     "ModelOverride",
     "ModelOverrideQuerySet",
     "ProviderKey",

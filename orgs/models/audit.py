@@ -1,0 +1,78 @@
+"""What anybody did, and when support came to look."""
+
+import uuid
+
+from django.db import models
+from django.utils import timezone
+
+from orgs.models.organizations import Organization
+from orgs.models.people import User
+
+
+class AuditEvent(models.Model):
+    """Who did what. Written in the transaction of the act itself; never changed, never with a secret in it."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="audit_events")
+    number = models.PositiveBigIntegerField(
+        null=True, help_text="Its place in the chain, from 1; null: before there was one."
+    )
+    mac = models.BinaryField(
+        null=True, max_length=32, help_text="HMAC over this event and the mac before it."
+    )
+    at = models.DateTimeField(default=timezone.now)
+    actor = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True)
+    actor_label = models.CharField(max_length=120)
+    address = models.GenericIPAddressField(null=True, blank=True)
+    tag = models.CharField(max_length=60)
+    target_id = models.CharField(max_length=40, blank=True)
+    target_label = models.CharField(max_length=160, blank=True)
+    changes = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization", "number"], name="one_audit_event_per_number")]
+        indexes = [
+            models.Index(fields=["organization", "-at"], name="audit_by_org"),
+            models.Index(fields=["organization", "target_id", "-at"], name="audit_by_target"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor_label}: {self.tag} {self.target_label}"
+
+
+class AuditHead(models.Model):
+    """The end of an organization's chain: locked by whoever adds to it."""
+
+    organization = models.OneToOneField(Organization, on_delete=models.CASCADE, related_name="audit_head")
+    number = models.PositiveBigIntegerField(default=0)
+    mac = models.BinaryField(max_length=32, default=bytes)
+
+    def __str__(self) -> str:
+        return f"{self.organization}: {self.number}"
+
+
+class SupportGrant(models.Model):
+    """An owner lets support open the organization for a while."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="support_grants")
+    granted_by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    until = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.organization} until {self.until:%Y-%m-%d %H:%M} UTC"
+
+
+class SupportVisit(models.Model):
+    """Somebody of support opened the organization, and why. It ends by itself."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="support_visits")
+    visitor = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    reason = models.CharField(max_length=300)
+    begun_at = models.DateTimeField(default=timezone.now)
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.visitor} at {self.organization}"
