@@ -90,6 +90,7 @@ class Settings(TypedDict, total=False):
     timezone: str
     members_issue_keys: bool
     members_see_all: bool
+    support_needs_grant: bool
 
 
 @transaction.atomic

@@ -86,6 +86,15 @@ class MembersForm(SettingsForm):
         }
 
 
+class SupportForm(SettingsForm):
+    class Meta(SettingsForm.Meta):
+        fields = ("support_needs_grant",)
+        labels = {"support_needs_grant": "Support asks an owner first"}
+        help_texts = {
+            "support_needs_grant": "Then it opens this organization only while an owner allows it, for 24 hours at a time."
+        }
+
+
 class ProfileForm(forms.ModelForm):
     name = NameField(
         max_length=80,

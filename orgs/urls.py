@@ -7,7 +7,7 @@ from allauth.usersessions import views as usersessions
 from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path, re_path
 
-from orgs import views
+from orgs import views, views_support
 
 RESET_LINK = r"^reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/$"  # as allauth builds it
 
@@ -17,6 +17,8 @@ urlpatterns = [
     path("orgs/", views.org_list, name="org_list"),
     path("orgs/new/", views.org_new, name="org_new"),
     path("o/<slug:org_slug>/settings/", views.org_settings, name="settings"),
+    path("o/<slug:org_slug>/settings/support/", views_support.grant, name="support_grant"),
+    path("o/<slug:org_slug>/settings/support/end/", views_support.end, name="support_grant_end"),
     path("theme/", views.theme, name="theme"),
     # Signing in
     path("signin/", account.login, name="account_login"),

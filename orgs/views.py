@@ -7,19 +7,20 @@ from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from orgs import actions, setup
+from orgs import actions, setup, support
 from orgs.access import org_view
 from orgs.actions import Actor, AlreadySetUp
 from orgs.context import THEMES
-from orgs.forms import GeneralForm, MembersForm, OrganizationForm, ProfileForm, SettingsForm, SetupForm
+from orgs.forms import GeneralForm, MembersForm, OrganizationForm, ProfileForm, SettingsForm, SetupForm, SupportForm
 from orgs.models import Membership, Organization, User
 
-CARDS: dict[str, type[SettingsForm]] = {"general": GeneralForm, "members": MembersForm}
+CARDS: dict[str, type[SettingsForm]] = {"general": GeneralForm, "members": MembersForm, "support": SupportForm}
 YEAR = 365 * 24 * 60 * 60
 
 
@@ -56,7 +57,8 @@ def org_settings(request: HttpRequest, organization: Organization) -> HttpRespon
         actions.set_organization(organization=organization, by=Actor.of(request), **forms[do].said)
         messages.success(request, "Your settings are saved.")
         return redirect("settings", organization.slug)
-    context = {"page": "settings", "refused": forms.get(do), **forms}
+    grant = support.open_grant(organization, timezone.now())
+    context = {"page": "settings", "refused": forms.get(do), "grant": grant, **forms}
     return render(request, "orgs/settings.html", context, status=422 if request.method == "POST" else 200)
 
 

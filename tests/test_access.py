@@ -70,6 +70,8 @@ TABLE = {
     "mfa_remove_webauthn": (AGAIN, AGAIN),
     # An organization
     "settings": (OWNERS, "302 404 403 422 404"),
+    "support_grant": (NO_GET, "302 404 403 302 404"),
+    "support_grant_end": (NO_GET, "302 404 403 302 404"),
     "overview": (MEMBERS, NO_GET),
     "provider_key_list": (MEMBERS, NO_GET),
     "provider_picker": (OWNERS, NO_GET),

@@ -1,8 +1,10 @@
 """What anybody did, and when support came to look."""
 
 import uuid
+from datetime import datetime
 
 from django.db import models
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from orgs.models.organizations import Organization
@@ -13,12 +15,8 @@ class AuditEvent(models.Model):
     """Who did what. Written in the transaction of the act itself; never changed, never with a secret in it."""
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="audit_events")
-    number = models.PositiveBigIntegerField(
-        null=True, help_text="Its place in the chain, from 1; null: before there was one."
-    )
-    mac = models.BinaryField(
-        null=True, max_length=32, help_text="HMAC over this event and the mac before it."
-    )
+    number = models.PositiveBigIntegerField(null=True, help_text="Its place in the chain, from 1; null: before there was one.")
+    mac = models.BinaryField(null=True, max_length=32, help_text="HMAC over this event and the mac before it.")
     at = models.DateTimeField(default=timezone.now)
     actor = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True)
     actor_label = models.CharField(max_length=120)
@@ -50,6 +48,14 @@ class AuditHead(models.Model):
         return f"{self.organization}: {self.number}"
 
 
+class SupportGrantQuerySet(models.QuerySet["SupportGrant"]):
+    def for_org(self, organization: Organization) -> "SupportGrantQuerySet":
+        return self.filter(organization=organization)
+
+    def open(self, now: datetime) -> "SupportGrantQuerySet":
+        return self.filter(until__gt=now, ended_at=None)
+
+
 class SupportGrant(models.Model):
     """An owner lets support open the organization for a while."""
 
@@ -60,8 +66,22 @@ class SupportGrant(models.Model):
     until = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
 
+    objects = SupportGrantQuerySet.as_manager()
+
     def __str__(self) -> str:
         return f"{self.organization} until {self.until:%Y-%m-%d %H:%M} UTC"
+
+
+class SupportVisitQuerySet(models.QuerySet["SupportVisit"]):
+    def by(self, visitor: User) -> "SupportVisitQuerySet":
+        return self.filter(visitor=visitor)
+
+    def under_way(self, now: datetime) -> "SupportVisitQuerySet":
+        """Where the organization asks for a grant, as long as one is open that was there when the visit began."""
+        grants = SupportGrant.objects.open(now).filter(
+            organization=OuterRef("organization"), created_at__lte=OuterRef("begun_at")
+        )
+        return self.filter(Q(organization__support_needs_grant=False) | Exists(grants), until__gt=now)
 
 
 class SupportVisit(models.Model):
@@ -73,6 +93,8 @@ class SupportVisit(models.Model):
     reason = models.CharField(max_length=300)
     begun_at = models.DateTimeField(default=timezone.now)
     until = models.DateTimeField()
+
+    objects = SupportVisitQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.visitor} at {self.organization}"
