@@ -95,7 +95,7 @@ class IdentityProvider(models.Model):
     client_id = models.CharField(max_length=300)
     sealed = models.BinaryField(help_text="The client secret, sealed by the vault.")
     secret_version = models.PositiveIntegerField(default=1)
-    domain = models.CharField(max_length=253, unique=True)
+    domain = models.CharField(max_length=253, help_text="Anybody may claim it; one has shown that it is theirs.")
     proof = models.CharField(max_length=60, help_text="What the domain's TXT record must say.")
     verified_at = models.DateTimeField(null=True)
     enforced = models.BooleanField(default=False, help_text="People of the domain sign in by it alone.")
@@ -103,5 +103,31 @@ class IdentityProvider(models.Model):
     owner_groups = models.JSONField(default=list, help_text="Groups whose people are owners; everybody else is a member.")
     created_at = models.DateTimeField(default=timezone.now)
 
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["domain"], condition=~Q(verified_at=None), name="one_verified_provider_per_domain")
+        ]
+
     def __str__(self) -> str:
         return f"{self.domain} at {self.issuer}"
+
+
+class Identity(models.Model):
+    """Somebody as an identity provider knows them, from their first sign-in on: an address may pass to another person."""
+
+    provider = models.ForeignKey(IdentityProvider, on_delete=models.CASCADE, related_name="identities")
+    issuer = models.CharField(max_length=300)
+    subject = models.CharField(max_length=255)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="identities")
+    created_at = models.DateTimeField(default=timezone.now)
+    used_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name_plural = "identities"
+        constraints = [
+            models.UniqueConstraint(fields=["provider", "issuer", "subject"], name="one_identity_per_subject"),
+            models.UniqueConstraint(fields=["provider", "issuer", "user"], name="one_identity_per_person"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} at {self.issuer}"
