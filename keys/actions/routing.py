@@ -18,6 +18,10 @@ from orgs.models import Organization
 type Row = RoutingPreference | ProviderPreference
 
 
+class BeingDeleted(ValueError):
+    """The pause belongs to the organization's last days."""
+
+
 class ProviderChanges(TypedDict, total=False):
     """None withdraws what was said of a preference."""
 
@@ -58,7 +62,10 @@ def pause_organization(*, organization: Organization, by: Actor) -> None:
 
 @transaction.atomic
 def resume_organization(*, organization: Organization, by: Actor) -> None:
+    """Raises BeingDeleted."""
     lock(organization)
+    if Organization.objects.filter(pk=organization.pk).exclude(delete_at=None).exists():
+        raise BeingDeleted(f"{organization} is being deleted. Keep it first, in its settings.")
     pause(routing_of(organization), None, organization, by, "organization:resume")
 
 

@@ -10,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from keys import actions, preferences, routes
-from keys.actions.routing import provider_routing_of, routing_of
+from keys.actions.routing import BeingDeleted, provider_routing_of, routing_of
 from keys.forms.preferences import FallbackForm, PreferencesForm, ProviderForm
 from keys.models import ClientKey, ProviderKey, ProviderPreference, RoutingPreference
 from keys.pages import consequences
@@ -75,8 +75,12 @@ def pause(request: HttpRequest, organization: Organization) -> HttpResponse:
 @require_POST
 @org_view(EDIT)
 def resume(request: HttpRequest, organization: Organization) -> HttpResponse:
-    actions.resume_organization(organization=organization, by=Actor.of(request))
-    messages.success(request, f"Requests of {organization.name} are served again {SOON}.")
+    try:
+        actions.resume_organization(organization=organization, by=Actor.of(request))
+    except BeingDeleted as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, f"Requests of {organization.name} are served again {SOON}.")
     return redirect("routing", organization.slug)
 
 
