@@ -106,7 +106,8 @@ def main() -> None:
         upstream = f"http://127.0.0.1:{said}/v1"
         environment = os.environ | {
             "DATA_DIR": folder, "PORT": str(port), "UPSTREAM_OVERRIDES": json.dumps({"openai": upstream}), "DATABASE_URL": "",
-            "SECRET_KEY": "", "VAULT_KEYS": "", "PUBLIC_URL": "", "ALLOWED_HOSTS": "", "GATEWAY_WORKERS": "", "REDIS_URL": "",
+            "SECRET_KEY": "", "VAULT_KEYS": "", "AUDIT_KEY": "",
+            "PUBLIC_URL": "", "ALLOWED_HOSTS": "", "GATEWAY_WORKERS": "", "REDIS_URL": "",
         }  # fmt: skip
         client_key = prepare(environment)
         with running("manage.py", "serve", environment=environment) as (gateway, _):

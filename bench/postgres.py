@@ -38,7 +38,7 @@ def server() -> Iterator[str]:
 
 def main() -> None:
     with server() as url, tempfile.TemporaryDirectory(prefix="keyhold-bench-") as folder:
-        secrets = {"SECRET_KEY": "x" * 50, "VAULT_KEYS": f"k1:{'A' * 43}="}
+        secrets = {"SECRET_KEY": "x" * 50, "VAULT_KEYS": f"k1:{'A' * 43}=", "AUDIT_KEY": "x" * 50}
         others = dict.fromkeys(("PUBLIC_URL", "ALLOWED_HOSTS", "GATEWAY_WORKERS", "REDIS_URL", "USAGE_EVENT_DAYS"), "")
         environment = os.environ | secrets | others | {"DATABASE_URL": url, "DATA_DIR": folder}
         sys.exit(subprocess.run([sys.executable, "-m", *sys.argv[1:]], env=environment).returncode)

@@ -17,7 +17,8 @@ from typing import Any
 from uuid import UUID
 
 FOLDER = tempfile.TemporaryDirectory(prefix="keyhold-bench-")
-FIXED = {"DATABASE_URL": "", "DATA_DIR": FOLDER.name, "SECRET_KEY": "x" * 50, "VAULT_KEYS": f"k1:{'A' * 43}="}
+SECRETS = {"SECRET_KEY": "x" * 50, "VAULT_KEYS": f"k1:{'A' * 43}=", "AUDIT_KEY": "x" * 50}
+FIXED = {"DATABASE_URL": "", "DATA_DIR": FOLDER.name} | SECRETS
 OTHERS = ("PUBLIC_URL", "ALLOWED_HOSTS", "GATEWAY_WORKERS", "REDIS_URL", "USAGE_EVENT_DAYS")
 os.environ |= FIXED | dict.fromkeys(OTHERS, "")  # before anything reads the settings
 

@@ -6,8 +6,6 @@ It is made by the same acts as any other; only their times are put back. A platf
 import json
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import batched
@@ -32,7 +30,8 @@ from keys.providers.errors import ErrorClass
 from keys.routing import FALLBACK, PRIORITIZED
 from keys.testing import TestResult, Verdict
 from orgs.actions import Actor, create_organization, set_platform
-from orgs.models import MEMBER, OWNER, AuditEvent, Membership, Organization, User
+from orgs.audit import happened
+from orgs.models import MEMBER, OWNER, Membership, Organization, User
 from usage import ingest
 
 SLUG = "meridian-labs"
@@ -156,14 +155,6 @@ def lend(password: str, now: datetime) -> None:
         set_platform(organization=platform, is_platform=True, by=by)
     for key in LENT:
         add(platform, key, by, now)
-
-
-@contextmanager
-def happened(at: datetime) -> Iterator[None]:
-    """What is done in this block was done then, as far as the audit tells."""
-    last = AuditEvent.objects.order_by("-pk").values_list("pk", flat=True).first()
-    yield
-    AuditEvent.objects.filter(pk__gt=last or 0).update(at=at)
 
 
 def add(organization: Organization, key: Key, by: Actor, now: datetime) -> ProviderKey:

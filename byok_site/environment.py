@@ -5,8 +5,10 @@ import json
 import os
 import secrets
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -56,7 +58,8 @@ def load_local_secrets(data_dir: Path) -> None:
     """On a machine of one's own, where none of the three is set: secrets made once and kept beside the data."""
     if not any(os.environ.get(name) for name in ("SECRET_KEY", "VAULT_KEYS", "DATABASE_URL")):
         make_local_secrets(data_dir / LOCAL_SECRETS)
-    for name in ("SECRET_KEY", "VAULT_KEYS"):
+        add_audit_key(data_dir / LOCAL_SECRETS)
+    for name in ("SECRET_KEY", "VAULT_KEYS", "AUDIT_KEY"):
         if not os.environ.get(name):
             os.environ.pop(name, None)  # empty counts as unset, so the file may set it
     load(data_dir / LOCAL_SECRETS)
@@ -70,6 +73,13 @@ def make_local_secrets(path: Path) -> None:
     vault_key = base64.b64encode(secrets.token_bytes(32)).decode()
     with os.fdopen(handle, "w") as file:
         file.write(f"SECRET_KEY={secrets.token_urlsafe(50)}\nVAULT_KEYS=k1:{vault_key}\n")
+
+
+def add_audit_key(path: Path) -> None:
+    """Secrets of a version before have none. Of two that are added at once the first counts, as with all that is read here."""
+    if "AUDIT_KEY=" not in path.read_text():
+        with path.open("a") as file:
+            file.write(f"AUDIT_KEY={secrets.token_urlsafe(50)}\n")
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -126,6 +136,19 @@ def networks(raw: str) -> list[str]:
     if problems:
         raise ValueError("is not a list of addresses and networks such as 10.0.0.2,10.1.0.0/16.")
     return list(found)
+
+
+def name_servers(raw: str) -> list[tuple[str, int]]:
+    """Addresses with a port of 53, where they name none."""
+    try:
+        return [name_server(word) for word in words(raw)]
+    except ValueError:
+        raise ValueError("must be addresses such as 10.0.0.2 or 127.0.0.1:5353, with commas between them.") from None
+
+
+def name_server(word: str) -> tuple[str, int]:
+    found = urlsplit(f"//[{word}]" if word.count(":") > 1 and not word.startswith("[") else f"//{word}")
+    return str(ip_address(found.hostname or "")), found.port or 53
 
 
 def egress_allow(raw: str) -> list[str]:

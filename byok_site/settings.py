@@ -22,6 +22,7 @@ SECRET_KEY = read("SECRET_KEY", environment.random_text)
 SECRET_KEY_FALLBACKS = read("SECRET_KEY_FALLBACKS", environment.words, [])
 VAULT_KEYS = read("VAULT_KEYS", str)
 VAULT_SUITE = read("VAULT_SUITE", environment.whole_number(1, 2), 1)
+AUDIT_KEY = read("AUDIT_KEY", environment.random_text)
 CRYPTOGRAPHY_KEY = base64.b64encode(os.urandom(32)).decode()  # never used: the vault passes its keys explicitly
 
 # Where it runs
@@ -39,6 +40,8 @@ HTTPS = PUBLIC_URL.startswith("https://")
 # What the gateway may reach, and for how long it waits
 UPSTREAM_OVERRIDES = read("UPSTREAM_OVERRIDES", environment.upstream_overrides, {})
 EGRESS_ALLOW = read("EGRESS_ALLOW", environment.egress_allow, [])
+DNS_SERVERS = read("DNS_SERVERS", environment.name_servers, [])
+TXT_RECORDS = "keys.domains.texts_at"  # read when the first domain is looked up: only then is its library loaded
 FIRST_BYTE_SECONDS = read("FIRST_BYTE_SECONDS", environment.whole_number(1, 900), 60)
 MAX_BODY_MB = read("MAX_BODY_MB", environment.whole_number(1, 1024), 25)
 
@@ -46,7 +49,7 @@ ROOT_URLCONF = "byok_site.urls"
 ASGI_APPLICATION = "byok_site.asgi.application"
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "byok_site.apps.StaffConsoleConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -8,8 +8,8 @@ from django.contrib.auth.models import Group
 from django.db import IntegrityError, models, transaction
 from django.http import HttpRequest
 
-from orgs import names
-from orgs.models import OWNER, AuditEvent, Membership, Organization, User
+from orgs import audit, names
+from orgs.models import OWNER, Membership, Organization, User
 
 
 class AlreadySetUp(Exception):
@@ -46,11 +46,11 @@ def address_of(request: HttpRequest) -> str | None:
 def record(
     *, organization: Organization, by: Actor, tag: str, target: models.Model, changes: dict[str, Any] | None = None
 ) -> None:
-    """Write one audit event. Call it inside the transaction of the act; `tag` reads `provider_key:add`."""
-    AuditEvent.objects.create(
-        organization=organization,
+    """Write one audit event, or raise. Call it inside the transaction of the act; `tag` reads `provider_key:add`."""
+    audit.append(
+        organization,
         actor=by.user,
-        actor_label=by.label,
+        actor_label=by.label[:120],
         address=by.address,
         tag=tag,
         target_id=str(target.pk),

@@ -9,11 +9,12 @@ _local = {"DATABASE_URL", "REDIS_URL"}  # named by the caller or started by test
 _fixed = {
     "SECRET_KEY": "tests-only-" + "x" * 50,
     "VAULT_KEYS": "k1:" + base64.b64encode(b"tests only, 32 bytes of no worth").decode(),
+    "AUDIT_KEY": "tests-only-" + "y" * 50,
     "DATA_DIR": _folder.name,
 }
 _unset = {
     "SECRET_KEY_FALLBACKS", "VAULT_SUITE", "PORT", "PUBLIC_URL", "ALLOWED_HOSTS", "TRUSTED_PROXIES", "GATEWAY_WORKERS",
-    "UPSTREAM_OVERRIDES", "EGRESS_ALLOW", "FIRST_BYTE_SECONDS", "MAX_BODY_MB", "USAGE_EVENT_DAYS", "EMAIL_URL",
+    "UPSTREAM_OVERRIDES", "EGRESS_ALLOW", "DNS_SERVERS", "FIRST_BYTE_SECONDS", "MAX_BODY_MB", "USAGE_EVENT_DAYS", "EMAIL_URL",
 }  # fmt: skip
 os.environ |= _fixed | dict.fromkeys(_unset, "") | {name: os.environ.get(name, "") for name in _local}
 

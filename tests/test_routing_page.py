@@ -19,6 +19,7 @@ from keys.testing import TestResult, Verdict
 from orgs.actions import Actor
 from orgs.models import OWNER, AuditEvent, Membership, Organization, User
 from tests.fake import FakeProvider
+from tests.tampering import behind_the_trigger
 from usage.models import DailyRollup, Outcome
 
 BY = Actor.command("test")
@@ -123,7 +124,8 @@ def test_keys_without_traffic_are_below_the_order_and_keep_their_place(
     assert "<strong>Perplexity</strong> Research has not been tested, so it gets no traffic." in text
     assert "<strong>OpenAI</strong> Refused has not passed a test, so it gets no traffic." in text
     assert '<strong>Anthropic</strong> Main was turned off on <time datetime="2026-11-12T09:40:00+00:00">12 Nov 2026<' in text
-    AuditEvent.objects.all().delete()
+    with behind_the_trigger():
+        AuditEvent.objects.all().delete()
     assert "<strong>Anthropic</strong> Main is turned off." in alices.get(PAGE).text
     assert (text.count('aria-label="Test now, '), text.count('aria-label="Turn on, ')) == (2, 1)
     assert names(sent(text)["order"]) == ["Main", "Backup", "Production", "Refused", "Default", "Research"]

@@ -71,7 +71,7 @@ def get(url: str) -> tuple[int, str]:
 def test_a_bad_setting_stops_the_start_with_one_sentence_that_names_it(
     start: Start, name: str, value: str, sentence: str
 ) -> None:
-    secrets = {"SECRET_KEY": "x" * 50, "VAULT_KEYS": "k1:" + "A" * 43 + "="}
+    secrets = {"SECRET_KEY": "x" * 50, "VAULT_KEYS": "k1:" + "A" * 43 + "=", "AUDIT_KEY": "x" * 50}
     process = start(**secrets | {name: value})
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (1, "", sentence + "\n")
@@ -84,9 +84,15 @@ def test_a_bad_setting_stops_the_start_with_one_sentence_that_names_it(
         ({"UPSTREAM_OVERRIDES": '{"openia": "http://x"}'}, "UPSTREAM_OVERRIDES names openia, which is none of "),
         ({"SECRET_KEY": "x" * 50, "VAULT_KEYS": "k1:c2hvcnQ="}, "VAULT_KEYS"),
         ({"VAULT_KEYS": "k1:" + "A" * 43 + "="}, "SECRET_KEY is not set."),
+        ({"SECRET_KEY": "x" * 50, "VAULT_KEYS": "k1:" + "A" * 43 + "="}, "AUDIT_KEY is not set."),
         ({"DATA_DIR": "/dev/null/keyhold"}, "DATA_DIR names a folder that cannot be made: "),
         (
-            {"SECRET_KEY": "x" * 50, "VAULT_KEYS": "k1:" + "A" * 43 + "=", "DATABASE_URL": "postgres://u:hidden@127.0.0.1:1/n"},
+            {
+                "SECRET_KEY": "x" * 50,
+                "VAULT_KEYS": "k1:" + "A" * 43 + "=",
+                "AUDIT_KEY": "x" * 50,
+                "DATABASE_URL": "postgres://u:hidden@127.0.0.1:1/n",
+            },
             "DATABASE_URL names a database that cannot be used: ",
         ),
     ],

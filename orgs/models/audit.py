@@ -12,13 +12,18 @@ from orgs.models.people import User
 
 
 class AuditEvent(models.Model):
-    """Who did what. Written in the transaction of the act itself; never changed, never with a secret in it."""
+    """Who did what. Written in the transaction of the act itself; never changed, never with a secret in it.
 
-    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="audit_events")
-    number = models.PositiveBigIntegerField(null=True, help_text="Its place in the chain, from 1; null: before there was one.")
-    mac = models.BinaryField(null=True, max_length=32, help_text="HMAC over this event and the mac before it.")
+    PostgreSQL refuses to change events, and to delete them other than with their organization. See orgs/audit.py.
+    """
+
+    organization = models.ForeignKey(Organization, on_delete=models.DB_CASCADE, related_name="audit_events")
+    number = models.PositiveBigIntegerField(help_text="Its place in the chain, from 1.")
+    mac = models.BinaryField(max_length=32, help_text="HMAC over this event and the mac before it.")
     at = models.DateTimeField(default=timezone.now)
-    actor = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True)
+    actor = models.ForeignKey(  # who it was stays written here, also after their account is deleted
+        User, on_delete=models.DO_NOTHING, db_constraint=False, null=True, blank=True
+    )
     actor_label = models.CharField(max_length=120)
     address = models.GenericIPAddressField(null=True, blank=True)
     tag = models.CharField(max_length=60)

@@ -17,7 +17,7 @@ from byok_site.demo_provider import DemoProvider
 from byok_site.management.commands.serve import background, collect_static, listen, prepare_database, run_server
 
 FOLDER = settings.BASE_DIR / "var" / "demo"
-DEFAULT = ("SECRET_KEY", "VAULT_KEYS", "DATABASE_URL", "REDIS_URL", "GATEWAY_WORKERS", "EGRESS_ALLOW", "EMAIL_URL")
+DEFAULT = ("SECRET_KEY", "VAULT_KEYS", "AUDIT_KEY", "DATABASE_URL", "REDIS_URL", "GATEWAY_WORKERS", "EGRESS_ALLOW", "EMAIL_URL")
 LINES = """Keyhold's demo is at {url}. Sign in as {email} with the password {password}
 Its operator, whose keys are shared, is {operator} with the same password.
 Two requests of its past, one rescued and one refused, are at
