@@ -15,6 +15,7 @@ from orgs.models import MEMBER, Organization, User
 
 SEPARATOR = re.compile(r"[\s,;]+")
 LONGEST = 254
+TOO_MANY = f"Invite {MOST_AT_ONCE} at a time at most."
 
 
 def role_field() -> forms.ChoiceField:
@@ -52,7 +53,7 @@ class InviteForm(forms.Form):
     def clean_emails(self) -> list[str]:
         found = list(addresses(self.cleaned_data["emails"]))
         if len(found) > MOST_AT_ONCE:
-            raise ValidationError(f"Invite {MOST_AT_ONCE} at a time at most. These are {len(found)}.")
+            raise ValidationError(f"{TOO_MANY} These are {len(found)}.")
         members = members_among(self.organization, {email for _, email in found})
         problems = [f"Line {line}: {problem}" for line, email in found if (problem := problem_of(email, members))]
         if problems or not found:
