@@ -131,7 +131,7 @@ USAGE_EVENT_DAYS = read("USAGE_EVENT_DAYS", environment.whole_number(7, 3650), 9
 # Work that nobody waits for: kept in the database, done by the process beside the server
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 # What a tick does before the parts of keys/tasks.py, which may not know them
-TICK_PARTS = ["usage.alerts.watch_budgets", "usage.leaving.watch_leaving", "usage.retention.keep_house"]
+TICK_PARTS = ["usage.alerts.watch_budgets", "usage.leaving.watch_leaving", "usage.retention.keep_house", "byok_site.deleting.delete_due"]
 
 # Time and language
 USE_TZ = True

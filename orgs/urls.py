@@ -7,7 +7,7 @@ from allauth.usersessions import views as usersessions
 from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path, re_path
 
-from orgs import views, views_support
+from orgs import views, views_joining, views_members, views_support
 
 RESET_LINK = r"^reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/$"  # as allauth builds it
 
@@ -20,6 +20,15 @@ urlpatterns = [
     path("o/<slug:org_slug>/settings/support/", views_support.grant, name="support_grant"),
     path("o/<slug:org_slug>/settings/support/end/", views_support.end, name="support_grant_end"),
     path("theme/", views.theme, name="theme"),
+    # Members, and joining them; removing one and leaving are in keys/urls.py
+    path("o/<slug:org_slug>/members/", views_members.members, name="members"),
+    path("o/<slug:org_slug>/members/<int:user_id>/", views_members.member, name="member"),
+    path("o/<slug:org_slug>/members/<int:user_id>/hand-over/", views_members.hand_over, name="member_hand_over"),
+    path("o/<slug:org_slug>/members/invite/", views_members.send, name="invitation_send"),
+    path("o/<slug:org_slug>/members/invitations/<uuid:pk>/resend/", views_members.resend, name="invitation_resend"),
+    path("o/<slug:org_slug>/members/invitations/<uuid:pk>/withdraw/", views_members.withdraw, name="invitation_withdraw"),
+    path("invite/", views_joining.invitation, name="invitation"),
+    path("invite/<str:token>/", views_joining.invitation_open, name="invitation_open"),
     # Signing in
     path("signin/", account.login, name="account_login"),
     path("signin/code/", mfa.authenticate, name="mfa_authenticate"),
