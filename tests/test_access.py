@@ -15,7 +15,8 @@ from keys.actions import add_key, issue_client_key
 from keys.actions.webhooks import add_webhook
 from keys.providers import Credential
 from orgs.actions import Actor
-from orgs.models import Delivery, Organization, User
+from orgs.actions_invitations import invite
+from orgs.models import MEMBER, Delivery, Membership, Organization, User
 from tests.attempts import attempt, id_given
 from usage.actions import set_model_price
 from usage.actions_prices import set_invoices, set_key_price
@@ -68,7 +69,20 @@ TABLE = {
     "mfa_add_webauthn": (AGAIN, AGAIN),
     "mfa_edit_webauthn": (AGAIN, AGAIN),
     "mfa_remove_webauthn": (AGAIN, AGAIN),
+    # Members, and joining them
+    "members": (MEMBERS, NO_GET),
+    "member": (OWNERS, "302 404 403 422 404"),
+    "member_hand_over": (OWNERS, "302 404 403 302 404"),
+    "member_remove": (OWNERS, "302 404 403 302 404"),
+    "member_leave": (MEMBERS, "302 404 302 422 404"),  # Alice is the last owner
+    "invitation_send": (OWNERS, "302 404 403 422 404"),
+    "invitation_resend": (NO_GET, "302 404 403 302 404"),
+    "invitation_withdraw": (NO_GET, "302 404 403 302 404"),
+    "invitation_open": (AGAIN, "405 405 405 405 405"),
+    "invitation": ("404 404 404 404 404", "404 404 404 404 404"),  # nobody here has opened the link of one
     # An organization
+    "organization_delete": (OWNERS, "302 404 403 422 404"),
+    "organization_keep": (NO_GET, "302 404 403 302 404"),
     "settings": (OWNERS, "302 404 403 422 404"),
     "support_grant": (NO_GET, "302 404 403 302 404"),
     "support_grant_end": (NO_GET, "302 404 403 302 404"),
@@ -161,8 +175,11 @@ def world(acme: Organization, globex: Organization, alice: User, charlie: User, 
         webhook_pk = add_webhook(organization=organization, url="https://hooks.example.com/", by=by)[0].pk
         delivery_pk = Delivery.objects.create(webhook_id=webhook_pk, tag="x", payload={"id": "1", "subject": "Hello"}).pk
         invoice_pk = Invoice.objects.get(organization=organization).pk
-        told = {"key": key_price_pk, "invoice": invoice_pk, "webhook": webhook_pk, "delivery": delivery_pk, "owner": owner.pk}
-        return told | {
+        invitation_pk = invite(organization=organization, emails=["erin@example.com"], role=MEMBER, by=by)[0].invitation.pk
+        people = {"owner": owner.pk, "member": Membership.objects.for_org(organization).order_by("-pk")[0].user_id}
+        told = {"key": key_price_pk, "invoice": invoice_pk, "webhook": webhook_pk, "delivery": delivery_pk}
+        return told | people | {
+            "invitation": invitation_pk,
             "provider": provider_key.pk,
             "client": client_pk,
             "limits": client_pk,
@@ -199,7 +216,7 @@ def address(name: str, org_slug: str, keys: dict[str, uuid.UUID]) -> str:
         "org_slug": org_slug,
         "pk": pk,
         "request_id": pk,
-        "user_id": keys.get("owner", 1),
+        "user_id": keys.get("member" if name.startswith("member") else "owner", 1),
         "provider": "openai",
         "scope": "client-keys",
         "token": "x",
