@@ -4,11 +4,11 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 
-from keys.views import leaks
-
-admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+from keys.views import leaks, single_sign_on
 
 urlpatterns = [
+    path("signin/sso/", single_sign_on.start, name="sso"),
+    path("signin/sso/<uuid:pk>/", single_sign_on.back, name="sso_back"),
     path("", include("orgs.urls")),
     path("report/", leaks.report, name="report"),
     path("o/<slug:org_slug>/", include("keys.urls")),

@@ -18,7 +18,7 @@ from keys import vault
 from keys.models import DataKey, ProviderKey, RetiredCredential
 from keys.providers import Credential
 from keys.vault import Context, DataKeys, KeyRing, VaultError
-from orgs.models import Organization, Webhook
+from orgs.models import IdentityProvider, Organization, Webhook
 
 REMEMBERED_SECONDS = 300
 log = logging.getLogger(__name__)
@@ -125,6 +125,17 @@ def open_signing_secret(webhook: Webhook, data_keys: DataKeys) -> bytes:
 
 
 @sensitive_variables()
+def seal_client_secret(provider: IdentityProvider, secret: bytes, data_keys: DataKeys) -> bytes:
+    return vault.seal(data_keys, place_of_client_secret(provider), secret, suite=settings.VAULT_SUITE)
+
+
+@sensitive_variables()
+def open_client_secret(provider: IdentityProvider, data_keys: DataKeys) -> bytes:
+    """Raises VaultError."""
+    return vault.unseal(data_keys, place_of_client_secret(provider), provider.sealed).reveal()
+
+
+@sensitive_variables()
 def fingerprint(provider: str, credential: Credential, data_keys: DataKeys) -> str:
     """The same for the same secret in the same organization, and of no use outside it. 64 hex digits.
 
@@ -147,6 +158,12 @@ def place_before(retired: RetiredCredential) -> Context:
 
 def place_of_webhook(webhook: Webhook) -> Context:
     return Context(organization_id=webhook.organization_id, secret_id=webhook.pk, field="signing secret", version=1)
+
+
+def place_of_client_secret(provider: IdentityProvider) -> Context:
+    """An organization has one identity provider, and the secret of that is all it has under its own id."""
+    organization_id = provider.organization_id
+    return Context(organization_id, secret_id=organization_id, field="client secret", version=provider.secret_version)
 
 
 def canonical(secret: Mapping[str, Any]) -> bytes:

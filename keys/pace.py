@@ -2,6 +2,7 @@
 
 import time
 from ipaddress import IPv6Address, IPv6Network
+from uuid import UUID
 
 from django.core.cache import cache
 
@@ -10,6 +11,9 @@ from orgs.models import Organization
 
 TESTS_A_MINUTE = 10
 REPORTS_A_MINUTE = 10
+SIGN_ONS_A_MINUTE = 30
+CALLS_A_MINUTE = 300  # of one management key
+STRANGERS_A_MINUTE = 60  # calls of the management API without a good key
 
 
 def wait_for_test(organization: Organization) -> int:
@@ -18,10 +22,25 @@ def wait_for_test(organization: Organization) -> int:
 
 
 def wait_for_report(address: str) -> int:
-    """As wait_for_test, for a report of a leaked key. Of IPv6 a whole network counts as one, as a person has one."""
+    """As wait_for_test, for a report of a leaked key."""
+    return wait(f"reports:{place(address)}", REPORTS_A_MINUTE)
+
+
+def wait_for_call(key: UUID) -> int:
+    """As wait_for_test, for a call of the management API."""
+    return wait(f"calls:{key}", CALLS_A_MINUTE)
+
+
+def wait_for_stranger(address: str) -> int:
+    """As wait_for_call, for one whose key is not good."""
+    return wait(f"strangers:{place(address)}", STRANGERS_A_MINUTE)
+
+
+def place(address: str) -> str:
+    """Of IPv6 a whole network counts as one, as a person has one."""
     found = read_address(address)
     network = IPv6Network((found, 64), strict=False) if isinstance(found, IPv6Address) else found
-    return wait(f"reports:{network or 'unknown'}", REPORTS_A_MINUTE)
+    return str(network or "unknown")
 
 
 def wait(what: str, most: int) -> int:

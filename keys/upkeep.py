@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 from keys import data_keys, vault
 from keys.models import ClientKey, DataKey, ProviderKey, RetiredCredential
 from keys.vault import DataKeys, VaultError
-from orgs.models import Organization, Webhook
+from orgs.models import IdentityProvider, Organization, Webhook
 
 BATCH = 500
 
@@ -39,6 +39,7 @@ def verify() -> Iterator[Visit]:
     yield from visit(sealed_keys(), open_provider_key)
     yield from visit(retired_credentials(), open_retired)
     yield from visit(webhooks(), open_webhook)
+    yield from visit(identity_providers(), open_identity_provider)
     yield from visit(ClientKey.objects.live().prefetch_related("organization__data_keys"), open_pepper)
 
 
@@ -48,10 +49,11 @@ def rewrap() -> Iterator[Visit]:
 
 
 def reseal(organizations: QuerySet[Organization]) -> Iterator[Visit]:
-    """Every credential, retired ones and webhooks' secrets too, comes under the newest data key and the suite of VAULT_SUITE."""
+    """Every credential, retired ones and others' secrets too, comes under the newest data key and the suite of VAULT_SUITE."""
     yield from visit(sealed_keys().filter(organization__in=organizations), reseal_key)
     yield from visit(retired_credentials().filter(key__organization__in=organizations), reseal_retired)
     yield from visit(webhooks().filter(organization__in=organizations), reseal_webhook)
+    yield from visit(identity_providers().filter(organization__in=organizations), reseal_identity_provider)
 
 
 def add_data_keys(organizations: QuerySet[Organization]) -> int:
@@ -77,6 +79,10 @@ def retired_credentials() -> QuerySet[RetiredCredential]:
 
 def webhooks() -> QuerySet[Webhook]:
     return Webhook.objects.select_related("organization").prefetch_related("organization__data_keys")
+
+
+def identity_providers() -> QuerySet[IdentityProvider]:
+    return IdentityProvider.objects.select_related("organization").prefetch_related("organization__data_keys")
 
 
 def wrapped_by() -> Counter[str]:
@@ -125,6 +131,10 @@ def open_webhook(webhook: Webhook) -> None:
     data_keys.open_signing_secret(webhook, data_keys.unwrap(webhook.organization.data_keys.all()))
 
 
+def open_identity_provider(provider: IdentityProvider) -> None:
+    data_keys.open_client_secret(provider, data_keys.unwrap(provider.organization.data_keys.all()))
+
+
 def open_pepper(key: ClientKey) -> None:
     versions = {key.pepper_version, key.rolled_pepper_version if key.is_rolling else key.pepper_version}
     if versions - data_keys.unwrap(key.organization.data_keys.all()).keys():
@@ -167,6 +177,16 @@ def reseal_webhook(webhook: Webhook) -> int:
         return 0
     sealed = data_keys.seal_signing_secret(webhook, secret, opened)
     return Webhook.objects.filter(pk=webhook.pk, sealed=webhook.sealed).update(sealed=sealed)
+
+
+@sensitive_variables()
+def reseal_identity_provider(provider: IdentityProvider) -> int:
+    opened = data_keys.unwrap(provider.organization.data_keys.all())
+    secret = data_keys.open_client_secret(provider, opened)
+    if is_newest(provider.sealed, opened):
+        return 0
+    sealed = data_keys.seal_client_secret(provider, secret, opened)
+    return IdentityProvider.objects.filter(pk=provider.pk, sealed=provider.sealed).update(sealed=sealed)
 
 
 def is_newest(sealed: Buffer, opened: DataKeys) -> bool:

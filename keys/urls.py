@@ -16,6 +16,7 @@ from keys.views import (
     routing_policy,
     trying,
 )
+    single_sign_on,
 
 urlpatterns = [
     path("providers/", provider_keys.key_list, name="provider_key_list"),
@@ -61,6 +62,7 @@ urlpatterns = [
     path("routing/own-keys/off/", routing_policy.own_keys_off, name="routing_own_keys_off"),
     path("routing/own-keys/on/", routing_policy.own_keys_on, name="routing_own_keys_on"),
     path("routing/pause/", routing_policy.pause, name="routing_pause"),
+    path("settings/sign-on/", single_sign_on.page, name="sso_settings"),
     path("routing/preferences/", routing_policy.preferences_page, name="routing_preferences"),
     path("routing/preferences/set/", routing_policy.set_preferences, name="routing_preferences_set"),
     path("routing/resume/", routing_policy.resume, name="routing_resume"),

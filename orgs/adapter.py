@@ -5,10 +5,15 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
-from django.http import HttpRequest
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 
 from orgs.models import User
+from orgs import confirming, single_sign_on
+from orgs.actions import Actor, address_of
+from orgs.actions_account import set_password
 
 
 class PeopleAdapter(DefaultAccountAdapter):
@@ -17,6 +22,7 @@ class PeopleAdapter(DefaultAccountAdapter):
         "enter_current_password": "That is not your current password.",
         "incorrect_password": "That is not your password.",
         "too_many_login_attempts": "Too many wrong passwords. Wait five minutes, or reset the password.",
+        "single_sign_on": "Your organization signs in with its own provider. Use single sign-on.",
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
@@ -24,6 +30,28 @@ class PeopleAdapter(DefaultAccountAdapter):
         return False
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
+    def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
+        """Somebody who has only just signed in is not asked again."""
+        return not confirming.is_fresh(self.request)
+
+    def set_password(self, user: User, password: str) -> None:
+        """Changed, reset by mail or chosen for the first time: it goes on record. Behind a reset link nobody is signed in."""
+        set_password(user=user, password=password, by=Actor(label=str(user), user=user, address=address_of(self.request)))
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Before the password is looked at, so that nobody learns whether it is right."""
+        if single_sign_on.is_demanded(str(credentials.get("email", ""))):
+            raise self.validation_error("single_sign_on")
+        super().pre_authenticate(request, **credentials)
+
+    def pre_login(
+        self, request: HttpRequest, user: User, *, signal_kwargs: dict[str, Any] | None, **hooks: Any
+    ) -> HttpResponse | None:
+        """Passkeys open no other door to those who are to use single sign-on."""
+        if "single_sign_on" not in (signal_kwargs or {}) and single_sign_on.is_demanded(user.email):
+            return redirect("sso")
+        return super().pre_login(request, user, signal_kwargs=signal_kwargs, **hooks)
+
         return reverse("mfa_index")
 
     def send_notification_mail(

@@ -49,6 +49,7 @@ class Command(BaseCommand):
             "provider keys": upkeep.sealed_keys(),
             "retired credentials": upkeep.retired_credentials(),
             "webhooks": upkeep.webhooks(),
+            "identity providers": upkeep.identity_providers(),
         }
         for kind, rows in sealed.items():
             for (suite, version), count in sorted(upkeep.sealed_with(rows).items()):
