@@ -176,10 +176,11 @@ def world(acme: Organization, globex: Organization, alice: User, charlie: User, 
         delivery_pk = Delivery.objects.create(webhook_id=webhook_pk, tag="x", payload={"id": "1", "subject": "Hello"}).pk
         invoice_pk = Invoice.objects.get(organization=organization).pk
         invitation_pk = invite(organization=organization, emails=["erin@example.com"], role=MEMBER, by=by)[0].invitation.pk
-        people = {"owner": owner.pk, "member": Membership.objects.for_org(organization).order_by("-pk")[0].user_id}
+        member_pk = Membership.objects.for_org(organization).order_by("-pk")[0].user_id
+        people = {"owner": owner.pk, "member": member_pk, "invitation": invitation_pk}
         told = {"key": key_price_pk, "invoice": invoice_pk, "webhook": webhook_pk, "delivery": delivery_pk}
-        return told | people | {
-            "invitation": invitation_pk,
+        told |= people
+        return told | {
             "provider": provider_key.pk,
             "client": client_pk,
             "limits": client_pk,
