@@ -1,15 +1,15 @@
 """Every address of the dashboard. The gateway's are in gateway/app.py."""
 
-from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 
 from keys.views import leaks, single_sign_on
 
 urlpatterns = [
+    path("api/v1/", include("byok_site.api.urls")),
+    path("", include("orgs.urls")),
     path("signin/sso/", single_sign_on.start, name="sso"),
     path("signin/sso/<uuid:pk>/", single_sign_on.back, name="sso_back"),
-    path("", include("orgs.urls")),
     path("report/", leaks.report, name="report"),
     path("o/<slug:org_slug>/", include("keys.urls")),
     path("o/<slug:org_slug>/", include("usage.urls")),

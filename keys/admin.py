@@ -1,4 +1,4 @@
-"""What the operator says about models, for every organization. Provider keys and client keys are not in the staff console."""
+"""Keys in the staff console, without what they hold, and what the operator says about models for every organization."""
 
 from typing import Any
 
@@ -8,9 +8,68 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from keys import overrides
-from keys.models import ModelOverride
+from keys.actions import disable_key, revoke_client_key
+from keys.models import ClientKey, ModelOverride, ProviderKey
 from keys.providers import PROVIDERS
+from orgs import redaction
+from orgs.actions import Actor
+from orgs.admin import OfOrganization, act
 from orgs.models import Organization
+
+
+@act("Turn off", "Requests go to other keys, or fail where there are none. Only an owner can turn it on again.")
+def turn_off(key: ProviderKey, by: Actor) -> None:
+    disable_key(key=key, by=by)
+
+
+@admin.register(ProviderKey)
+class ProviderKeyAdmin(OfOrganization):
+    """Neither the credential nor where it leads: of an Azure key not even the addresses."""
+
+    list_display = ("organization", "provider", "name", "hint", "enabled", "status", "tested_at", "last_used_at", "removed_at")
+    list_filter = ("status", "enabled", "provider")
+    search_fields = ("name", "hint", "fingerprint", "organization__name")
+    fields = (
+        *("organization", "provider", "name", "hint", "fingerprint", "secret_version", "enabled", "tier", "priority", "always"),
+        *("allowed_models", "status", "reason", "status_since", "error_class", "until", "last_refusal", "needs_test"),
+        *(
+            "tested_at",
+            "next_test_at",
+            "failed_tests",
+            "discovered_models",
+            "created_by",
+            "created_at",
+            "last_used_at",
+            "removed_at",
+        ),
+    )
+    readonly_fields = ("reason", "last_refusal")
+    actions = (turn_off,)
+
+    @admin.display(description="Status reason")
+    def reason(self, key: ProviderKey) -> str:
+        return str(redaction.plain(key.status_reason))
+
+    @admin.display(description="Last error")
+    def last_refusal(self, key: ProviderKey) -> str:
+        return redaction.text(key.last_error)
+
+
+@act("Revoke", "Programs that use it are refused at once. It cannot be undone: an owner creates another one.")
+def revoke(key: ClientKey, by: Actor) -> None:
+    revoke_client_key(key=key, by=by)
+
+
+@admin.register(ClientKey)
+class ClientKeyAdmin(OfOrganization):
+    list_display = ("organization", "name", "hint", "owner", "expires_at", "paused_at", "revoked_at", "last_used_at")
+    list_select_related = ("organization", "owner")
+    search_fields = ("name", "hint", "organization__name")
+    fields = (
+        *("organization", "name", "hint", "owner", "rolled_hint", "rolled_until", "expires_at", "allowed_models"),
+        *("created_by", "created_at", "last_used_at", "paused_at", "revoked_at"),
+    )
+    actions = (revoke,)
 
 
 class ModelOverrideForm(forms.ModelForm):

@@ -9,12 +9,15 @@ from typing import Any
 
 from allauth.usersessions.models import UserSession
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from orgs import sessions
 from orgs.actions import Actor, record
 from orgs.models import Organization, SupportGrant, SupportVisit, User
 
+GROUP = "Support"  # whose people are staff that may open organizations
 GRANTED = timedelta(hours=24)
 VISITED = timedelta(hours=1)
 
@@ -27,6 +30,11 @@ def actor(request: HttpRequest) -> Actor:
     """Somebody of the staff, called so in the audit of organizations."""
     by = Actor.of(request)
     return replace(by, label=f"{by.label} (support)")
+
+
+def visited(visitor: User, now: datetime) -> QuerySet[Organization]:
+    """The organizations that they have opened."""
+    return Organization.objects.filter(pk__in=SupportVisit.objects.by(visitor).under_way(now).values("organization"))
 
 
 def open_grant(organization: Organization, now: datetime) -> SupportGrant | None:
@@ -83,12 +91,10 @@ def record_diagnostics(*, organization: Organization, by: Actor) -> None:
 @transaction.atomic
 def end_sessions(*, user: User, by: Actor) -> int:
     """Signs them out everywhere. Returns in how many places that was."""
-    sessions = list(UserSession.objects.filter(user=user))
-    for session in sessions:
-        session.end()
-    if sessions:
-        tell_organizations(user, by, "member:end_sessions", {"before": {"sessions": len(sessions)}, "after": {"sessions": 0}})
-    return len(sessions)
+    count = UserSession.objects.filter(user=user).count()
+    sessions.end_all(user)
+    tell_organizations(user, by, "member:end_sessions", {"before": {"sessions": count}, "after": {"sessions": 0}})
+    return count
 
 
 @transaction.atomic
