@@ -15,6 +15,7 @@ from keys.actions.client_keys import (
 )
 from keys.actions.health import record_test
 from keys.actions.leaks import report_leak
+from keys.actions.management_keys import issue_management_key, revoke_management_key
 from keys.actions.ordering import OrderConflict, reorder_keys
 from keys.actions.overrides import set_overrides
 from keys.actions.provider_keys import add_key, disable_key, enable_key, remove_key, rename_key
@@ -44,6 +45,7 @@ __all__ = [
     "enable_key",
     "hand_over_client_key",
     "issue_client_key",
+    "issue_management_key",
     "lock",
     "pause_client_key",
     "pause_organization",
@@ -59,6 +61,7 @@ __all__ = [
     "resume_organization",
     "resume_provider",
     "revoke_client_key",
+    "revoke_management_key",
     "revoke_of_member",
     "roll_client_key",
     "set_always",
