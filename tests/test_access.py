@@ -11,13 +11,14 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
-from keys.actions import add_key, issue_client_key
+from keys.actions import add_key, issue_client_key, issue_management_key
 from keys.actions.webhooks import add_webhook
 from keys.providers import Credential
 from orgs.actions import Actor
 from orgs.actions_invitations import invite
 from orgs.models import MEMBER, Delivery, Membership, Organization, User
 from tests.attempts import attempt, id_given
+from tests.staff import give_second_factor
 from usage.actions import set_model_price
 from usage.actions_prices import set_invoices, set_key_price
 from usage.ingest import book
@@ -34,6 +35,8 @@ AGAIN = "302 302 302 302 302"  # first confirm that it is you
 NO_GET = "302 405 405 405 405"
 MEMBERS = "302 404 200 200 404"
 OWNERS = "302 404 403 200 404"
+KEY_ONLY = "401 401 401 401 401"
+NO_POST = "405 405 405 405 405"
 TABLE = {
     "home": (AGAIN, NO_GET),
     "setup": ("410 410 410 410 410", "410 410 410 410 410"),
@@ -54,21 +57,25 @@ TABLE = {
     "account_reset_password_done": ("200 200 200 200 200", "405 405 405 405 405"),
     "account_reset_password_from_key": ("200 200 200 200 200", "200 200 200 200 200"),
     "account_reset_password_from_key_done": ("200 200 200 200 200", "405 405 405 405 405"),
+    "sso": ("200 302 302 302 302", "422 302 302 302 302"),
+    "sso_back": ("400 400 400 400 400", "405 405 405 405 405"),
     # One's own account
     "account": (OWN, "302 422 422 422 422"),
+    "account_new_email": (OWN, "302 422 422 422 422"),
+    "account_email_confirm": ("302 404 404 404 404", "302 404 404 404 404"),  # not their link
     "account_change_password": (OWN, OWN),
     "account_set_password": (AGAIN, AGAIN),
     "usersessions_list": (OWN, AGAIN),
+    "session_end": (NO_GET, "302 404 404 404 404"),  # not theirs
     "mfa_index": (OWN, NO_GET),
-    "mfa_activate_totp": (AGAIN, AGAIN),
+    "mfa_activate_totp": (OWN, OWN),
     "mfa_deactivate_totp": ("302 404 404 404 404", "302 404 404 404 404"),
     "mfa_view_recovery_codes": ("302 404 404 404 404", NO_GET),
     "mfa_generate_recovery_codes": (AGAIN, AGAIN),
-    "mfa_download_recovery_codes": ("302 404 404 404 404", "302 404 404 404 404"),
     "mfa_list_webauthn": (OWN, NO_GET),
-    "mfa_add_webauthn": (AGAIN, AGAIN),
-    "mfa_edit_webauthn": (AGAIN, AGAIN),
-    "mfa_remove_webauthn": (AGAIN, AGAIN),
+    "mfa_add_webauthn": (OWN, OWN),
+    "mfa_edit_webauthn": ("302 404 404 404 404", "302 404 404 404 404"),  # not theirs
+    "mfa_remove_webauthn": ("302 404 404 404 404", "302 404 404 404 404"),
     # Members, and joining them
     "members": (MEMBERS, NO_GET),
     "member": (OWNERS, "302 404 403 422 404"),
@@ -84,8 +91,10 @@ TABLE = {
     "organization_delete": (OWNERS, "302 404 403 422 404"),
     "organization_keep": (NO_GET, "302 404 403 302 404"),
     "settings": (OWNERS, "302 404 403 422 404"),
+    "second_factor": (OWNERS, "302 404 403 422 404"),
     "support_grant": (NO_GET, "302 404 403 302 404"),
     "support_grant_end": (NO_GET, "302 404 403 302 404"),
+    "sso_settings": (OWNERS, "302 404 403 422 404"),
     "overview": (MEMBERS, NO_GET),
     "provider_key_list": (MEMBERS, NO_GET),
     "provider_picker": (OWNERS, NO_GET),
@@ -94,6 +103,7 @@ TABLE = {
     "provider_key_remove": (OWNERS, "302 404 403 422 404"),
     "provider_key_disable": (OWNERS, "302 404 403 302 404"),
     "provider_key_enable": (NO_GET, "302 404 403 302 404"),
+    "provider_key_import": (OWNERS, "302 404 403 422 404"),
     "provider_key_always": (NO_GET, "302 404 403 302 404"),
     "provider_key_limits": (OWNERS, "302 404 403 422 404"),
     "provider_key_models": (NO_GET, "302 404 403 302 404"),
@@ -112,6 +122,9 @@ TABLE = {
     "client_key_revoke": (OWNERS, "302 404 403 302 404"),
     "client_key_roll": (OWNERS, "302 404 403 422 404"),
     "client_keys_of": (OWNERS, "302 404 403 422 404"),
+    "management_key_list": (OWNERS, NO_GET),
+    "management_key_new": (OWNERS, "302 404 403 422 404"),
+    "management_key_revoke": (OWNERS, "302 404 403 302 404"),
     "report": ("200 200 200 200 200", "422 422 422 422 422"),  # for anybody who finds a client key
     "alerts": (OWNERS, "302 404 403 422 404"),
     "webhook": (OWNERS, NO_GET),
@@ -150,6 +163,24 @@ TABLE = {
     "invoices": (OWNERS, "302 404 403 422 404"),
     "invoice_import": (NO_GET, "302 404 403 422 404"),
     "invoice_remove": (NO_GET, "302 404 403 302 404"),
+    # For programs, whose management key is all that counts; tests/test_api.py says what it opens
+    "api_document": ("200 200 200 200 200", "405 405 405 405 405"),
+    "api_provider_keys": (KEY_ONLY, NO_POST),
+    "api_provider_key": (KEY_ONLY, NO_POST),
+    "api_provider_key_test": (NO_POST, KEY_ONLY),
+    "api_order": (KEY_ONLY, NO_POST),
+    "api_client_keys": (KEY_ONLY, NO_POST),
+    "api_client_key": (KEY_ONLY, NO_POST),
+    "api_limits": (KEY_ONLY, NO_POST),
+    "api_organization_limit": (KEY_ONLY, NO_POST),
+    "api_limit": (KEY_ONLY, NO_POST),
+    "api_budgets": (KEY_ONLY, NO_POST),
+    "api_organization_budget": (KEY_ONLY, NO_POST),
+    "api_budget": (KEY_ONLY, NO_POST),
+    "api_members": (KEY_ONLY, NO_POST),
+    "api_usage": (KEY_ONLY, NO_POST),
+    "api_audit": (KEY_ONLY, NO_POST),
+    "api_unknown": ("404 404 404 404 404", "404 404 404 404 404"),
 }
 STAFF = "302 302 302 302 200"  # every address under /staff/ has one door; signing in there is the product's own page
 
@@ -181,8 +212,10 @@ def world(acme: Organization, globex: Organization, alice: User, charlie: User, 
         told = {"key": key_price_pk, "invoice": invoice_pk, "webhook": webhook_pk, "delivery": delivery_pk}
         told |= people
         return told | {
+            "sso": organization.pk,
             "provider": provider_key.pk,
             "client": client_pk,
+            "management": issue_management_key(**fields)[0].pk,
             "limits": client_pk,
             "model": price_pk,
             "request": request_id,
@@ -220,6 +253,10 @@ def address(name: str, org_slug: str, keys: dict[str, uuid.UUID]) -> str:
         "user_id": keys.get("member" if name.startswith("member") else "owner", 1),
         "provider": "openai",
         "scope": "client-keys",
+        "name": "Main",
+        "target": keys.get("client", "1"),
+        "period": "month",
+        "rest": "nowhere",
         "token": "x",
         "uidb36": "1",
         "key": "x",
@@ -247,10 +284,21 @@ def test_the_table_holds(name: str, world: SimpleNamespace, clients: dict[str, C
 
 @pytest.mark.parametrize(
     "path",
-    ["", "orgs/user/", "orgs/organization/", "orgs/auditevent/", "auth/group/", "keys/modeloverride/", "jsi18n/", "nowhere/"],
+    [
+        "",
+        "orgs/user/",
+        "orgs/organization/",
+        "orgs/auditevent/",
+        "orgs/invitation/",
+        "keys/providerkey/",
+        "keys/modeloverride/",
+        "jsi18n/",
+        "nowhere/",
+    ],
 )
 def test_the_staff_console_is_for_staff(path: str, clients: dict[str, Client], sam: User) -> None:
     User.objects.filter(pk=sam.pk).update(is_superuser=True)
+    give_second_factor(sam)
     expected = STAFF.replace("200", "404") if path == "nowhere/" else STAFF
     assert " ".join(str(clients[person].get(f"/staff/{path}").status_code) for person in PEOPLE) == expected
 

@@ -36,7 +36,7 @@ class ClientKeyBody(msgspec.Struct, forbid_unknown_fields=True):
     """All that can be said of a key. What is left out has its default; only the owner stays when it is left out."""
 
     owner: Annotated[Number | None, Meta(description="Id of a member. Of a new key: who made the management key.")] = None
-    expires_at: Annotated[datetime | None, Meta(tz=True)] = None
+    expires_at: Annotated[datetime, Meta(tz=True)] | None = None
     models: Annotated[list[str] | None, Meta(description="Patterns such as openai/gpt-4*; null allows every model.")] = None
     provider_keys: Annotated[list[UUID] | None, Meta(description="Ids; null allows every one.")] = None
     networks: Annotated[list[str] | None, Meta(description="Such as 10.0.0.0/8; null allows every address.")] = None
