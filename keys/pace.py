@@ -26,6 +26,11 @@ def wait_for_report(address: str) -> int:
     return wait(f"reports:{place(address)}", REPORTS_A_MINUTE)
 
 
+def wait_for_sign_on(address: str) -> int:
+    """As wait_for_test, for a sign-in that asks an organization's identity provider."""
+    return wait(f"sign-ons:{place(address)}", SIGN_ONS_A_MINUTE)
+
+
 def wait_for_call(key: UUID) -> int:
     """As wait_for_test, for a call of the management API."""
     return wait(f"calls:{key}", CALLS_A_MINUTE)
