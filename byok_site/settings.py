@@ -131,7 +131,13 @@ USAGE_EVENT_DAYS = read("USAGE_EVENT_DAYS", environment.whole_number(7, 3650), 9
 # Work that nobody waits for: kept in the database, done by the process beside the server
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 # What a tick does before the parts of keys/tasks.py, which may not know them
-TICK_PARTS = ["usage.alerts.watch_budgets", "usage.leaving.watch_leaving", "usage.retention.keep_house", "byok_site.deleting.delete_due"]
+TICK_PARTS = [
+    "usage.alerts.watch_budgets",
+    "usage.leaving.watch_leaving",
+    "usage.retention.keep_house",
+    "byok_site.deleting.delete_due",
+    "orgs.audit_heads.write_heads",
+]
 
 # Time and language
 USE_TZ = True
@@ -197,10 +203,14 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+        "stdout": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"},
+    },
     "loggers": {
         "django.request": {"level": "ERROR"},  # an answer of 404 or 422 is no news, and addresses hold tokens
         "django.tasks": {"level": "WARNING"},  # nor is a task that was done
+        "orgs.audit_heads": {"level": "INFO", "handlers": ["stdout"], "propagate": False},  # once a day, and no trouble
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
 }

@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from orgs.actions import Actor, create_organization
 from orgs.models import MEMBER, Membership, Organization, User
+from tests.tampering import let_tests_truncate
 
 pytest_plugins = ["tests.fake.fixtures"]
 
@@ -71,10 +72,8 @@ def asks_database(item: pytest.Item) -> bool:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
-    """What tests have committed is cleared by TRUNCATE, which the audit log refuses to anybody else."""
-    if connection.vendor == "postgresql":
-        with django_db_blocker.unblock(), connection.cursor() as cursor:
-            cursor.execute("ALTER TABLE orgs_auditevent DISABLE TRIGGER keep_all")
+    with django_db_blocker.unblock():
+        let_tests_truncate()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from keys.models import DataKey
 from orgs.actions import Actor, record, set_organization
 from orgs.audit import mac
 from orgs.models import AuditEvent, AuditHead, Organization, User
+from tests.tampering import let_tests_truncate
 
 BY = Actor.command("test")
 
@@ -107,7 +108,7 @@ def test_an_organization_is_deleted_with_its_log_and_no_other(acme: Organization
     assert fits(globex)
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 @pytest.mark.usefixtures("postgres_only")
 def test_many_at_once_stand_in_one_chain(acme: Organization) -> None:
     def rename(name: str) -> None:
@@ -127,7 +128,7 @@ def test_many_at_once_stand_in_one_chain(acme: Organization) -> None:
     assert fits(acme)
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_what_was_there_before_the_chain_is_chained_from_the_oldest_on(acme: Organization) -> None:
     """Back to before the migration, and forward again."""
     set_organization(organization=acme, by=BY, name="Acme Labs")
@@ -139,5 +140,6 @@ def test_what_was_there_before_the_chain_is_chained_from_the_oldest_on(acme: Org
             cursor.execute("DELETE FROM orgs_audithead")
     finally:
         call_command("migrate", verbosity=0)
+        let_tests_truncate()
     assert [event.tag for event in chain(acme)] == ["organization:set", "organization:create"]
     assert fits(acme)
