@@ -26,6 +26,7 @@ from keys.testing import TestResult, Verdict, examine_all
 from keys.views.adding import GOOD, to_list
 from orgs.access import org_view
 from orgs.actions import Actor
+from orgs.confirming import confirmed
 from orgs.models import Organization
 
 NONE_FOUND = "There is no provider key in this text. Lines look like OPENAI_API_KEY=…, one on each line."
@@ -59,6 +60,7 @@ class Entry:
 @never_cache
 @vary_on_headers("HX-Request")
 @org_view("keys.add_providerkey")
+@confirmed()
 def page(request: HttpRequest, organization: Organization) -> HttpResponse:
     """`do` is `save` for those that are ticked; otherwise the text is looked through. It never comes back from here."""
     form = ImportForm(request.POST if request.method == "POST" else None)

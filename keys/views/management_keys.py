@@ -15,6 +15,7 @@ from keys.forms.management_keys import ManagementKeyForm
 from keys.models import ManagementKey
 from orgs.access import org_view
 from orgs.actions import Actor
+from orgs.confirming import confirmed, refill
 from orgs.models import Organization
 
 PAGE = {"page": "settings"}
@@ -31,9 +32,11 @@ def key_list(request: HttpRequest, organization: Organization) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 @org_view("keys.add_managementkey")
+@confirmed(*ManagementKeyForm.base_fields)
 def new(request: HttpRequest, organization: Organization) -> HttpResponse:
     """The answer to a good POST is the page with the text. Sent again, it is refused, as the name is taken."""
     form = ManagementKeyForm(request.POST if request.method == "POST" else None, organization=organization)
+    refill(form, request)
     if form.is_bound and form.is_valid():
         try:
             return issued(request, organization, form)
