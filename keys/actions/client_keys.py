@@ -55,11 +55,11 @@ def issue_client_key(
     """
     lock(organization)
     check_name(organization, name)
-    if owner is not None:
-        check_member(organization, owner)
+    if holder := owner or by.user:
+        check_member(organization, holder)
     said = checked(terms, organization)
     text, texts = fresh_text(organization)
-    key = ClientKey(organization=organization, name=name, owner=owner or by.user, created_by=by.user, **texts)
+    key = ClientKey(organization=organization, name=name, owner=holder, created_by=by.user, **texts)
     put(key, said)
     key.told_expiring_at = timezone.now()
     key.save(force_insert=True)
