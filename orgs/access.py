@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 
 from orgs.models import Membership, Organization, User
 
@@ -15,13 +16,16 @@ type OrgView = Callable[..., HttpResponse]
 def org_view(permission: str) -> Callable[[OrgView], OrgView]:
     """Turn the URL's organization slug into the view's second argument.
 
-    People outside the organization get 404, like a missing one; members whose role lacks `permission` get 403.
+    People outside the organization get 404, like a missing one; members whose role lacks `permission` get 403, and so do
+    those who have no second factor where the organization wants one.
     """
 
     def decorate(view: OrgView) -> OrgView:
         @wraps(view)
         def enter(request: HttpRequest, org_slug: str, *args: Any, **kwargs: Any) -> HttpResponse:
             organization = find(request, org_slug)
+            if is_kept_out(request, organization):
+                return render(request, "orgs/second_factor_needed.html", {"kept_from": organization}, status=403)
             if not request.user.has_perm(permission, organization):
                 return forbidden(request, organization)
             return view(request, organization, *args, **kwargs)
@@ -29,6 +33,18 @@ def org_view(permission: str) -> Callable[[OrgView], OrgView]:
         return enter
 
     return decorate
+
+
+def is_kept_out(request: HttpRequest, organization: Organization) -> bool:
+    """Whether the day has come from which the organization wants a second factor, and the person has none."""
+    since = organization.second_factor_from
+    return since is not None and since <= timezone.now() and lacks_second_factor(request)
+
+
+def lacks_second_factor(request: HttpRequest) -> bool:
+    """Of the person in the organization of this page."""
+    membership: Membership = request.membership  # type: ignore[attr-defined]
+    return Membership.objects.filter(pk=membership.pk).lacking_second_factor().exists()
 
 
 def forbidden(request: HttpRequest, organization: Organization) -> HttpResponse:

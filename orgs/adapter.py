@@ -1,5 +1,6 @@
 """What django-allauth asks about this product."""
 
+from functools import partial
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -10,10 +11,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from orgs.models import User
 from orgs import confirming, single_sign_on
 from orgs.actions import Actor, address_of
 from orgs.actions_account import set_password
+from orgs.models import User
 
 
 class PeopleAdapter(DefaultAccountAdapter):
@@ -21,15 +22,14 @@ class PeopleAdapter(DefaultAccountAdapter):
         "email_password_mismatch": "That email and password do not belong together. Check both, or reset the password.",
         "enter_current_password": "That is not your current password.",
         "incorrect_password": "That is not your password.",
-        "too_many_login_attempts": "Too many wrong passwords. Wait five minutes, or reset the password.",
         "single_sign_on": "Your organization signs in with its own provider. Use single sign-on.",
+        "too_many_login_attempts": "Too many wrong passwords. Wait five minutes, or reset the password.",
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Never: people come by an owner's invitation or the operator's link."""
         return False
 
-    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
         """Somebody who has only just signed in is not asked again."""
         return not confirming.is_fresh(self.request)
@@ -52,18 +52,24 @@ class PeopleAdapter(DefaultAccountAdapter):
             return redirect("sso")
         return super().pre_login(request, user, signal_kwargs=signal_kwargs, **hooks)
 
+    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         return reverse("mfa_index")
 
     def send_notification_mail(
         self, template_prefix: str, user: User, context: dict[str, Any] | None = None, email: str | None = None
     ) -> None:
-        """To the address a person signs in with; allauth's own table of addresses stays empty."""
-        super().send_notification_mail(template_prefix, user, context, email or user.email)
+        """To the address a person signs in with; allauth's own table of addresses stays empty.
+
+        Once the act is done, and not before. A mail that cannot be sent undoes nothing.
+        """
+        send = partial(super().send_notification_mail, template_prefix, user, context, email or user.email)
+        transaction.on_commit(send, robust=True)
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):
     error_messages = DefaultMFAAdapter.error_messages | {
         "incorrect_code": "That code is wrong or too old. Wait for the next one and enter that.",
+        "unreadable": "Your second factor cannot be read. Use a passkey, or ask whoever runs this Keyhold.",
     }
 
     def generate_authenticator_name(self, user: User, type: Authenticator.Type) -> str:

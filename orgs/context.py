@@ -5,6 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
+from orgs import access
 from orgs.models import Organization
 
 THEMES = {"light", "dark"}
@@ -20,5 +21,6 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     context["organizations"] = SimpleLazyObject(lambda: Organization.objects.for_user(request.user))
     if membership:
         context["org"] = membership.organization
+        context["lacks_second_factor"] = SimpleLazyObject(lambda: access.lacks_second_factor(request))
         context["allowed"] = SimpleLazyObject(lambda: request.user.get_all_permissions(membership.organization))
     return context

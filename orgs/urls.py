@@ -2,12 +2,15 @@
 
 from allauth.account import views as account
 from allauth.mfa.base import views as mfa
+from allauth.mfa.recovery_codes import views as recovery
+from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as passkeys
-from allauth.usersessions import views as usersessions
 from django.contrib.auth.decorators import login_not_required
-from django.urls import include, path, re_path
+from django.urls import path, re_path
 
-from orgs import views, views_joining, views_members, views_support
+from orgs import views, views_account, views_joining, views_members, views_support
+from orgs.confirming import confirmed
+from orgs.views_account import noting_second_factors as noting
 
 RESET_LINK = r"^reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/$"  # as allauth builds it
 
@@ -17,6 +20,7 @@ urlpatterns = [
     path("orgs/", views.org_list, name="org_list"),
     path("orgs/new/", views.org_new, name="org_new"),
     path("o/<slug:org_slug>/settings/", views.org_settings, name="settings"),
+    path("o/<slug:org_slug>/settings/second-factor/", views_account.who_needs_second_factor, name="second_factor"),
     path("o/<slug:org_slug>/settings/support/", views_support.grant, name="support_grant"),
     path("o/<slug:org_slug>/settings/support/end/", views_support.end, name="support_grant_end"),
     path("theme/", views.theme, name="theme"),
@@ -51,12 +55,17 @@ urlpatterns = [
     path("account/", views.account, name="account"),
     path("account/security/", mfa.index, name="mfa_index"),
     path("account/security/password/", account.password_change, name="account_change_password"),
-    path("account/security/password/first/", account.password_set, name="account_set_password"),
-    path("account/security/sessions/", usersessions.list_usersessions, name="usersessions_list"),
-    path("account/security/codes/", include("allauth.mfa.recovery_codes.urls")),
-    path("account/security/app/", include("allauth.mfa.totp.urls")),
+    path("account/security/password/first/", confirmed()(account.password_set), name="account_set_password"),
+    path("account/email/", views_account.email, name="account_new_email"),
+    path("account/email/<str:token>/", views_account.confirm_email, name="account_email_confirm"),
+    path("account/security/sessions/", views_account.session_list, name="usersessions_list"),
+    path("account/security/sessions/<int:pk>/end/", views_account.session_end, name="session_end"),
+    path("account/security/codes/", recovery.view_recovery_codes, name="mfa_view_recovery_codes"),
+    path("account/security/codes/generate/", noting(recovery.generate_recovery_codes), name="mfa_generate_recovery_codes"),
+    path("account/security/app/activate/", noting(totp.activate_totp), name="mfa_activate_totp"),
+    path("account/security/app/deactivate/", noting(totp.deactivate_totp), name="mfa_deactivate_totp"),
     path("account/security/passkeys/", passkeys.list_webauthn, name="mfa_list_webauthn"),
-    path("account/security/passkeys/add/", passkeys.add_webauthn, name="mfa_add_webauthn"),
+    path("account/security/passkeys/add/", noting(passkeys.add_webauthn), name="mfa_add_webauthn"),
     path("account/security/passkeys/<int:pk>/", passkeys.edit_webauthn, name="mfa_edit_webauthn"),
-    path("account/security/passkeys/<int:pk>/remove/", passkeys.remove_webauthn, name="mfa_remove_webauthn"),
+    path("account/security/passkeys/<int:pk>/remove/", noting(passkeys.remove_webauthn), name="mfa_remove_webauthn"),
 ]

@@ -3,7 +3,6 @@
 from allauth.account.views import logout
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
@@ -13,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from orgs import actions, setup, support
+from orgs import actions, sessions, setup, support
 from orgs.access import org_view
 from orgs.actions import Actor, AlreadySetUp
 from orgs.context import THEMES
@@ -76,7 +75,7 @@ def first_owner(request: HttpRequest, token: str) -> HttpResponse:
             user, organization = actions.set_up_first_owner(**form.cleaned_data)
         except AlreadySetUp:
             return render(request, "orgs/set_up_already.html", status=410)
-        login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
+        sessions.sign_in(request, user)
         return redirect("overview", organization.slug)
     return render(request, "orgs/set_up.html", {"form": form}, status=answer(form))
 

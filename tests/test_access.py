@@ -71,7 +71,7 @@ TABLE = {
     "mfa_activate_totp": (OWN, OWN),
     "mfa_deactivate_totp": ("302 404 404 404 404", "302 404 404 404 404"),
     "mfa_view_recovery_codes": ("302 404 404 404 404", NO_GET),
-    "mfa_generate_recovery_codes": (AGAIN, AGAIN),
+    "mfa_generate_recovery_codes": (OWN, OWN),
     "mfa_list_webauthn": (OWN, NO_GET),
     "mfa_add_webauthn": (OWN, OWN),
     "mfa_edit_webauthn": ("302 404 404 404 404", "302 404 404 404 404"),  # not theirs

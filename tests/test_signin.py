@@ -23,6 +23,12 @@ def nobody_is_limited() -> None:
     cache.clear()
 
 
+@pytest.fixture(autouse=True)
+def mails_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What happens after a commit happens at once, as no test commits."""
+    monkeypatch.setattr("django.db.transaction.on_commit", lambda act, **_: act())
+
+
 def sign_in(client: Client, email: str, password: str, **more: str) -> HttpResponse:
     return client.post("/signin/", {"login": email, "password": password} | more)
 

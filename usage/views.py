@@ -19,6 +19,7 @@ from keys.models import ProviderKey
 from keys.pages import listing
 from keys.providers import PROVIDERS
 from orgs.access import org_view
+from orgs.confirming import confirmed
 from orgs.models import Membership, Organization
 from usage import figures, links, overviews, privacy, queries, screens
 from usage.exports import csv_lines
@@ -45,6 +46,7 @@ def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
 
 @require_safe
 @org_view("usage.view_usageevent")
+@confirmed()
 def usage_csv(request: HttpRequest, organization: Organization) -> HttpResponseBase:
     query = _query(request, organization, timezone.now())
     return _streamed(request, csv_lines(organization, query), f"{organization.slug}-usage", query)
@@ -52,6 +54,7 @@ def usage_csv(request: HttpRequest, organization: Organization) -> HttpResponseB
 
 @require_safe
 @org_view("usage.view_usageevent")
+@confirmed()
 def usage_focus(request: HttpRequest, organization: Organization) -> HttpResponseBase:
     """Always by days, as hours are not kept in full: 24 hours are the two days that they touch."""
     query = _query(request, organization, timezone.now(), by="client")

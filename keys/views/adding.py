@@ -24,6 +24,7 @@ from keys.providers import PROVIDERS, Credential, Provider
 from keys.testing import TestResult, Verdict, test_credential
 from orgs.access import org_view
 from orgs.actions import Actor
+from orgs.confirming import confirmed, refill
 from orgs.models import Organization
 
 GOOD = {Verdict.VALID, Verdict.LIMITED}
@@ -42,11 +43,13 @@ def picker(request: HttpRequest, organization: Organization) -> HttpResponse:
 @never_cache
 @vary_on_headers("HX-Request")
 @org_view("keys.add_providerkey")
+@confirmed("name", "region")
 def add(request: HttpRequest, organization: Organization, provider: str) -> HttpResponse:
     """The form of one provider. A refused form answers 422; htmx swaps the form in place and keeps the secret fields."""
     if provider not in PROVIDERS:
         raise Http404
     form = form_of(request, provider)
+    refill(form, request)
     refusal = None
     if request.method == "POST" and form.is_valid():
         refusal = test_and_save(request, organization, form)

@@ -23,6 +23,7 @@ from keys.models import ClientKey, ClientKeyQuerySet
 from keys.views.client_keys import client_key_view, find, shown_once
 from orgs.access import org_view
 from orgs.actions import Actor
+from orgs.confirming import confirmed
 from orgs.models import Organization, User
 
 
@@ -49,6 +50,7 @@ def change(request: HttpRequest, organization: Organization, keys: ClientKeyQuer
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 @client_key_view("keys.change_clientkey")
+@confirmed()
 def roll(request: HttpRequest, organization: Organization, keys: ClientKeyQuerySet, pk: UUID) -> HttpResponse:
     """The answer to a good POST is the page with the new text. Sent again, it is refused, as the text has changed."""
     key = get_object_or_404(keys.live(), pk=pk)

@@ -36,6 +36,7 @@ from keys.providers import PROVIDERS
 from keys.restrictions import matches
 from orgs.access import OrgView, forbidden, org_view
 from orgs.actions import Actor
+from orgs.confirming import confirmed, refill
 from orgs.models import Organization, User
 
 OTHER_THAN_CHAT = re.compile("audio|babbage|dall-e|davinci|embed|image|instruct|moderation|realtime|tts|transcribe|video|whisper")
@@ -72,10 +73,12 @@ def key_list(request: HttpRequest, organization: Organization, keys: ClientKeyQu
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 @client_key_view("keys.add_clientkey")
+@confirmed(*ClientKeyForm.base_fields)
 def new(request: HttpRequest, organization: Organization, keys: ClientKeyQuerySet) -> HttpResponse:
     """The answer to a good POST is the page with the text. Sent again, it is refused, as the name is taken."""
     data = request.POST if request.method == "POST" else None
     form = ClientKeyForm(data, organization=organization, by=owner_of(request, organization))
+    refill(form, request)
     if form.is_bound and form.is_valid():
         try:
             return issued(request, organization, form)

@@ -23,6 +23,7 @@ from keys.testing import Verdict, test_credential
 from keys.vault import VaultError
 from orgs.access import org_view
 from orgs.actions import Actor
+from orgs.confirming import confirmed
 from orgs.models import Organization
 
 
@@ -114,6 +115,7 @@ def turn_on(request: HttpRequest, organization: Organization, pk: UUID) -> HttpR
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 @org_view("keys.delete_providerkey")
+@confirmed()
 def remove(request: HttpRequest, organization: Organization, pk: UUID) -> HttpResponse:
     """The name of the key, typed, confirms it."""
     key = find(organization, pk)

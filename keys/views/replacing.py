@@ -24,6 +24,7 @@ from keys.views.adding import GOOD, form_of, paced_test, warn
 from keys.views.provider_keys import find
 from orgs.access import org_view
 from orgs.actions import Actor
+from orgs.confirming import confirmed, refill
 from orgs.models import Organization
 
 UNREADABLE = "Keyhold cannot open this credential. Paste it as a new one instead."
@@ -35,10 +36,12 @@ GONE = "That credential cannot be restored any more: it was restored already, or
 @never_cache
 @vary_on_headers("HX-Request")
 @org_view("keys.change_providerkey")
+@confirmed("region")
 def replace(request: HttpRequest, organization: Organization, pk: UUID) -> HttpResponse:
     """The form of the key's provider. What is refused answers 422; htmx swaps the form and keeps the secret fields."""
     key = find(organization, pk)
     form = form_of(request, key.provider, replaces=key.public)
+    refill(form, request)
     refusal = None
     if request.method == "POST" and form.is_valid():
         refusal = test_and_replace(request, key, form)
@@ -89,6 +92,7 @@ def announce(request: HttpRequest, retired: RetiredCredential, result: TestResul
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 @org_view("keys.change_providerkey")
+@confirmed()
 def restore(request: HttpRequest, organization: Organization, pk: UUID, version: int) -> HttpResponse:
     key = find(organization, pk)
     retired = key.retired.restorable(timezone.now()).filter(secret_version=version).first()

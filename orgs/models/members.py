@@ -15,6 +15,7 @@ from orgs.models.people import User
 OWNER = "Owner"
 MEMBER = "Member"
 AUDITOR = "Auditor"
+SECOND_FACTORS = ("totp", "webauthn")  # as allauth calls them
 
 
 class MembershipQuerySet(models.QuerySet["Membership"]):
@@ -23,6 +24,10 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
 
     def of(self, user: User) -> "MembershipQuerySet":
         return self.filter(user=user).select_related("organization", "role").order_by("organization__name")
+
+    def lacking_second_factor(self) -> "MembershipQuerySet":
+        """Recovery codes alone are none."""
+        return self.exclude(user__authenticator__type__in=SECOND_FACTORS).select_related("user").order_by("user__email")
 
     def owners(self) -> "MembershipQuerySet":
         """Who may be asked, the longest-standing first."""
