@@ -117,5 +117,5 @@ def test_only_owners_are_led_there(alices: Client, client_of: SignIn, bob: User)
 
 def test_the_page_takes_few_queries(alices: Client, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     alices.get(PAGE)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(9):
         alices.get(PAGE)
