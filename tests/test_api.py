@@ -1,0 +1,432 @@
+"""The management API, as a program of Alice's uses it."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.auth.models import Group
+from django.core.cache import cache
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from byok_site.api.urls import ROUTES
+from gateway.auth import authenticate
+from gateway.errors import Refusal
+from gateway.snapshot import Snapshot
+from keys import client_keys, pace
+from keys.actions import add_key, issue_client_key, issue_management_key, revoke_management_key
+from keys.models import ClientKey, ManagementKey, ProviderKey
+from keys.providers import Credential
+from orgs.actions import Actor
+from orgs.models import MEMBER, AuditEvent, Membership, Organization, User
+from tests.attempts import attempt
+from tests.fake import FakeProvider
+from usage.actions import set_limit
+from usage.ingest import book
+from usage.models import Budget, Limit
+
+MAIN, WEB = "provider-keys/openai/Main", "client-keys/web-app"
+EVERYTHING_OFF = {"enabled": False, "always": True, "models": ["openai/gpt-4o*"]}
+
+
+class Program:
+    """Calls the API with a key, or without one."""
+
+    def __init__(self, key: str = "") -> None:
+        self._client, self._key = Client(enforce_csrf_checks=True), key
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> HttpResponse:
+        said = {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+        if self._key:
+            said.setdefault("HTTP_AUTHORIZATION", f"Bearer {self._key}")
+        content = body if isinstance(body, str) else json.dumps(body)
+        if body is None:
+            return self._client.generic(method, f"/api/v1/{path}", **said)
+        return self._client.generic(method, f"/api/v1/{path}", content, content_type="application/json", **said)
+
+    def get(self, path: str) -> Any:
+        answer = self.call("GET", path)
+        assert answer.status_code == 200, answer.content
+        return answer.json()
+
+    def change(self, path: str, body: Any) -> HttpResponse:
+        """With the ETag of what is there."""
+        return self.call("PUT", path, body, if_match=self.call("GET", path)["ETag"])
+
+
+@pytest.fixture(autouse=True)
+def nothing_counted() -> Iterator[None]:
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def by(alice: User) -> Actor:
+    return Actor(label="Alice", user=alice)
+
+
+@pytest.fixture
+def text(acme: Organization, by: Actor) -> str:
+    return issue_management_key(organization=acme, name="terraform", by=by)[1]
+
+
+@pytest.fixture
+def program(text: str) -> Program:
+    return Program(text)
+
+
+@pytest.fixture
+def fake(settings: Any, fake_provider: FakeProvider) -> FakeProvider:
+    settings.UPSTREAM_OVERRIDES = fake_provider.overrides()
+    return fake_provider
+
+
+def make_key(
+    organization: Organization, by: Actor, name: str = "Main", secret: str = "sk-proj-of-acme-000000000000"
+) -> ProviderKey:
+    credential = Credential(secret={"api_key": secret}, public={}, hint="sk-proj-…0000")
+    return add_key(organization=organization, provider="openai", name=name, credential=credential, test=None, by=by)
+
+
+def events(organization: Organization) -> int:
+    return AuditEvent.objects.filter(organization=organization).count()
+
+
+def problem(answer: HttpResponse, status: int, code: str = "", field: str | None = None) -> str:
+    """What the answer says, which is the problem that it should be."""
+    said = answer.json()
+    assert answer["Content-Type"] == "application/problem+json"
+    assert (answer.status_code, said["status"]) == (status, status), said
+    assert not code or said["code"] == code
+    assert field is None or field in [error["field"] for error in said["errors"]], said
+    return str(said["detail"])
+
+
+# Management keys
+
+
+def test_an_owner_creates_a_management_key_and_sees_it_once(
+    client_of: Callable[[User], Client], alice: User, acme: Organization
+) -> None:
+    alices = client_of(alice)
+    page = reverse("management_key_list", args=["acme"])
+    assert "No management keys yet" in alices.get(page).text
+    shown = alices.post(f"{page}new/", {"name": "terraform"})
+    key = ManagementKey.objects.get()
+    made = [word for word in shown.text.replace("<", " ").replace(">", " ").replace('"', " ").split() if "byok_admin_" in word]
+    assert client_keys.parse(made[0], client_keys.MANAGEMENT)
+    assert Program(made[0]).get("members")["items"]
+    listed = alices.get(page).text
+    assert key.hint in listed
+    assert made[0] not in listed
+    assert alices.post(f"{page}new/", {"name": "terraform"}).status_code == 422
+    assert "“terraform” is revoked" in alices.post(f"{page}{key.pk}/revoke/", follow=True).text
+    assert Program(made[0]).call("GET", "members").status_code == 401
+    tags = AuditEvent.objects.filter(organization=acme, tag__startswith="management_key").values_list("tag", flat=True)
+    assert sorted(tags) == ["management_key:issue", "management_key:revoke"]
+
+
+def test_a_call_without_a_good_key_is_refused(acme: Organization, by: Actor, text: str) -> None:
+    client_key = issue_client_key(organization=acme, name="web-app", by=by)[1]
+    assert "Send a management key" in problem(Program().call("GET", "members"), 401)
+    assert "calls models" in problem(Program(client_key).call("GET", "members"), 401)
+    wrong = text[:-1] + ("a" if text[-1] != "a" else "b")
+    for bad in (wrong, "byok_admin_x", client_keys.generate(client_keys.MANAGEMENT).text):
+        answer = Program(bad).call("GET", "members")
+        assert "not valid here" in problem(answer, 401)
+        assert answer["WWW-Authenticate"] == "Bearer"
+    assert problem(Program().call("GET", "members", authorization=f"Basic {text}"), 401)
+
+
+def test_a_management_key_calls_no_models_and_opens_no_page(text: str, acme: Organization) -> None:
+    with pytest.raises(Refusal) as refusal:
+        authenticate(Snapshot({}, {}), [(b"authorization", f"Bearer {text}".encode())])
+    assert refusal.value.status == 401
+    for name in ("overview", "settings", "provider_key_list", "client_key_list"):
+        answer = Client().get(reverse(name, args=["acme"]), HTTP_AUTHORIZATION=f"Bearer {text}")
+        assert answer["Location"].startswith("/signin/")
+
+
+def test_a_session_opens_nothing_of_the_api(client_of: Callable[[User], Client], alice: User, acme: Organization) -> None:
+    assert client_of(alice).get("/api/v1/members").status_code == 401
+
+
+def test_a_key_may_do_what_its_maker_may_do_now(program: Program, alice: User, bob: User, acme: Organization, by: Actor) -> None:
+    make_key(acme, by)
+    Membership.objects.filter(user=alice).update(role=Group.objects.get(name=MEMBER))
+    assert program.call("GET", "provider-keys").json()["items"][0]["hint"] is None
+    problem(program.call("DELETE", MAIN, if_match="*"), 403, "forbidden")
+    problem(program.call("GET", "audit"), 403)
+    Membership.objects.filter(user=alice).delete()
+    problem(program.call("GET", "provider-keys"), 401)
+
+
+def test_a_key_ends_with_its_day_and_when_its_maker_may_not_sign_in(acme: Organization, by: Actor, alice: User) -> None:
+    until = timezone.now() + timedelta(days=1)
+    program = Program(issue_management_key(organization=acme, name="short", expires_at=until, by=by)[1])
+    assert program.get("members")
+    with time_machine.travel(until):
+        problem(program.call("GET", "members"), 401)
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    problem(program.call("GET", "members"), 401)
+
+
+def test_a_key_that_calls_too_often_waits(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "CALLS_A_MINUTE", 1)
+    with time_machine.travel("2026-11-23T12:00:10Z", tick=False):
+        assert program.get("members")
+        answer = program.call("GET", "members")
+    problem(answer, 429)
+    assert answer["Retry-After"] == "50"
+
+
+def test_what_another_organization_has_is_not_there(program: Program, globex: Organization, charlie: User) -> None:
+    theirs = Actor(label="Charlie", user=charlie)
+    key = make_key(globex, theirs, "Theirs")
+    client_key = issue_client_key(organization=globex, name="theirs", by=theirs)[0]
+    for path in (
+        "provider-keys/openai/Theirs",
+        "client-keys/theirs",
+        f"limits/provider-keys/{key.pk}",
+        f"limits/members/{charlie.pk}",
+    ):
+        for method in ("GET", "DELETE"):
+            problem(program.call(method, path, if_match="*"), 404)
+    said = {"requests_per_minute": 1}
+    problem(program.call("PUT", f"limits/client-keys/{client_key.pk}", said), 404)
+    problem(program.call("PUT", WEB, {"owner": charlie.pk}), 422, field="owner")
+    problem(program.call("PUT", WEB, {"provider_keys": [str(key.pk)]}), 422, field="provider_keys")
+    for path in ("provider-keys", "client-keys", "limits", "budgets"):
+        assert program.get(path)["items"] == []
+
+
+def test_every_address_refuses_what_it_does_not_know(program: Program) -> None:
+    problem(program.call("GET", "nowhere"), 404)
+    problem(program.call("POST", "members"), 405)
+    problem(program.call("GET", "members?limit=0"), 400, field="limit")
+    problem(program.call("GET", "members?lmit=5"), 400)
+    problem(program.call("PUT", WEB, "{"), 400, "malformed")
+    problem(program.call("PUT", WEB, {"pausd": True}), 422, field="pausd")
+    problem(program.call("PUT", WEB, {"paused": "no"}), 422, field="paused")
+    problem(program.call("PUT", WEB, {"models": ["x" * 100_001]}), 413)
+    assert "sk-proj-lost" not in problem(program.call("PUT", MAIN, {"sk-proj-lost": 1}), 422)
+    answer = program._client.put("/api/v1/" + WEB, {}, HTTP_AUTHORIZATION=f"Bearer {program._key}", content_type="text/plain")
+    problem(answer, 415)
+
+
+# Provider keys
+
+
+def test_a_program_adds_a_key_that_passes_its_test(program: Program, fake: FakeProvider, acme: Organization, alice: User) -> None:
+    secret = fake.key("openai")
+    answer = program.call("PUT", MAIN, {"credential": {"api_key": secret}, "models": ["openai/GPT-4o*"]})
+    assert answer.status_code == 201, answer.content
+    assert secret not in answer.text
+    assert {"status": "healthy", "models": ["openai/gpt-4o*"], "priority": 1}.items() <= answer.json().items()
+    event = AuditEvent.objects.filter(organization=acme, tag="provider_key:add").get()
+    assert (event.actor, event.actor_label) == (alice, "Alice by the management key terraform")
+    assert secret not in program.call("GET", MAIN).text + program.call("GET", "audit").text
+
+
+def test_applying_the_same_twice_changes_nothing_the_second_time(
+    program: Program, fake: FakeProvider, acme: Organization
+) -> None:
+    fake_key = {"api_key": fake.key("openai")}
+    first = program.call("PUT", MAIN, {"credential": fake_key, **EVERYTHING_OFF})
+    key_id = first.json()["id"]
+    wanted = {
+        MAIN: {"credential": fake_key, **EVERYTHING_OFF},
+        WEB: {"models": ["openai/GPT-4o*"], "networks": ["10.0.0.0/8"], "provider_keys": [key_id], "paused": True},
+        "order": {"prioritized": [], "fallback": [{"provider": "openai", "name": "Main"}]},
+        "limits/organization": {"requests_per_minute": 60},
+        f"limits/provider-keys/{key_id}": {"concurrent": 3},
+        "budgets/organization/month": {"amount_microusd": 50_000_000, "assumed_microusd": 7},
+    }
+    for path, body in wanted.items():
+        answer = program.call("PUT", path, body, **({"if_match": program.call("GET", path)["ETag"]} if path == "order" else {}))
+        assert answer.status_code in (200, 201), answer.content
+    before, seen, requests = events(acme), [program.call("GET", path) for path in wanted], len(fake.requests)
+    for (path, body), was in zip(wanted.items(), seen, strict=True):
+        answer = program.call("PUT", path, body)
+        assert answer.status_code == 200, answer.content
+        assert (answer["ETag"], answer.json()) == (was["ETag"], was.json())
+    assert events(acme) == before
+    assert len(fake.requests) == requests
+
+
+def test_a_credential_that_is_refused_or_wrong_is_not_saved(program: Program, fake: FakeProvider, acme: Organization) -> None:
+    secret = fake.key("openai", "refused")
+    problem(program.call("PUT", MAIN, {"credential": {"api_key": secret}}), 422, "credential_not_accepted", "credential")
+    problem(program.call("PUT", MAIN, {}), 422, field="credential")
+    problem(program.call("PUT", MAIN, {"credential": {"api_key": "Bearer lost-secret"}}), 422, field="credential.api_key")
+    said = problem(program.call("PUT", MAIN, {"credential": {"apikey": "lost-secret"}}), 422, field="credential")
+    assert "lost-secret" not in said
+    problem(program.call("PUT", "provider-keys/openai/%20Main", {"credential": {"api_key": secret}}), 422, field="name")
+    problem(program.call("PUT", "provider-keys/nobody/Main", {}), 404)
+    assert not ProviderKey.objects.for_org(acme).exists()
+
+
+def test_a_key_can_be_saved_untested_and_tested_later(program: Program, fake: FakeProvider) -> None:
+    made = program.call("PUT", MAIN, {"credential": {"api_key": fake.key("openai")}, "skip_test": True}).json()
+    assert made["needs_test"]
+    assert not fake.requests
+    tested = program.call("POST", f"{MAIN}/test").json()
+    assert (tested["verdict"], tested["key"]["needs_test"]) == ("valid", False)
+
+
+def test_nothing_is_written_over_unseen(program: Program, acme: Organization, by: Actor) -> None:
+    make_key(acme, by)
+    seen = program.call("GET", MAIN)["ETag"]
+    problem(program.call("PUT", MAIN, {"enabled": False}), 428)
+    problem(program.call("DELETE", MAIN), 428)
+    assert program.call("PUT", MAIN, {"enabled": False}, if_match=seen).status_code == 200
+    problem(program.call("PUT", MAIN, {"always": True}, if_match=seen), 412, "changed")
+    problem(program.call("DELETE", MAIN, if_match=seen), 412)
+    problem(program.call("PUT", MAIN, {"always": True}, if_none_match="*"), 412, "exists")
+    problem(program.call("PUT", "limits/organization", {"concurrent": 1}, if_match='"x"'), 412)
+    assert not ProviderKey.objects.get().enabled
+    assert program.call("DELETE", MAIN, if_match="*").status_code == 204
+    problem(program.call("GET", MAIN), 404)
+    assert bytes(ProviderKey.objects.get().sealed) == b""
+
+
+def test_the_state_of_a_key_is_no_change_of_it(program: Program, fake: FakeProvider) -> None:
+    program.call("PUT", MAIN, {"credential": {"api_key": fake.key("openai")}, "skip_test": True})
+    before = program.call("GET", MAIN)["ETag"]
+    program.call("POST", f"{MAIN}/test")
+    assert program.call("GET", MAIN)["ETag"] == before
+
+
+def test_a_program_replaces_a_credential(program: Program, fake: FakeProvider, acme: Organization, by: Actor) -> None:
+    key = make_key(acme, by)
+    answer = program.change(MAIN, {"credential": {"api_key": fake.key("openai")}})
+    assert (answer.status_code, answer.json()["secret_version"]) == (200, 2)
+    assert key.retired.count() == 1
+    refused = program.change(MAIN, {"credential": {"api_key": fake.key("openai", "refused")}})
+    problem(refused, 422, "credential_not_accepted")
+    assert program.get(MAIN)["secret_version"] == 2
+
+
+def test_a_restriction_that_cannot_be_saved_leaves_everything_as_it_was(
+    program: Program, acme: Organization, by: Actor, charlie: User
+) -> None:
+    make_key(acme, by)
+    before = events(acme)
+    for said, field in (({"models": []}, "models"), ({"members": [charlie.pk]}, "members"), ({"client_keys": []}, "client_keys")):
+        problem(program.change(MAIN, {"enabled": False, **said}), 422, field=field)
+    assert ProviderKey.objects.get().enabled
+    assert events(acme) == before
+
+
+def test_a_program_changes_the_order(program: Program, acme: Organization, by: Actor) -> None:
+    first, second = make_key(acme, by, "First"), make_key(acme, by, "Second", "sk-proj-another-0000000000000")
+    one, two = ({"provider": "openai", "name": key.name} for key in (first, second))
+    assert program.get("order") == {"prioritized": [one, two], "fallback": []}
+    answer = program.change("order", {"prioritized": [two], "fallback": [one]})
+    assert answer.json() == {"prioritized": [two], "fallback": [one]}
+    assert [(key.name, key.tier) for key in ProviderKey.objects.for_org(acme)] == [
+        ("Second", "prioritized"),
+        ("First", "fallback"),
+    ]
+    problem(program.call("PUT", "order", {"prioritized": [one, two], "fallback": []}), 428)
+    problem(program.call("PUT", "order", {"prioritized": [one, two], "fallback": []}, if_match='"0"'), 412)
+    problem(program.change("order", {"prioritized": [one], "fallback": []}), 422, "incomplete")
+    nobody = {"provider": "openai", "name": "Nobody"}
+    problem(program.change("order", {"prioritized": [one, two], "fallback": [nobody]}), 422, field="fallback[0]")
+
+
+# Client keys, limits and budgets
+
+
+def test_a_program_creates_a_client_key_and_gets_its_text_once(
+    program: Program, acme: Organization, alice: User, bob: User
+) -> None:
+    made = program.call("PUT", WEB, {"owner": bob.pk, "expires_at": "2030-01-01T00:00:00Z"})
+    assert made.status_code == 201
+    assert client_keys.parse(made.json()["key"])
+    key = ClientKey.objects.get()
+    assert (key.owner, key.created_by) == (bob, alice)
+    assert "key" not in program.get(WEB)
+    changed = program.change(WEB, {"owner": alice.pk, "networks": ["10.0.0.0/8"], "paused": True}).json()
+    assert (changed["owner"], changed["expires_at"], changed["paused"]) == (alice.pk, None, True)
+    assert "key" not in changed
+    problem(program.change(WEB, {"expires_at": "2020-01-01T00:00:00Z"}), 422, field="expires_at")
+    problem(program.change(WEB, {"expires_at": "2030-01-01T00:00:00"}), 422, field="expires_at")
+    assert program.call("DELETE", WEB, if_match="*").status_code == 204
+    problem(program.call("GET", WEB), 404)
+    assert program.get("client-keys")["items"] == []
+
+
+def test_a_program_sets_limits_and_budgets(program: Program, acme: Organization, bob: User) -> None:
+    path = f"limits/members/{bob.pk}"
+    assert program.call("PUT", path, {"requests_per_minute": 5}).status_code == 201
+    assert program.change(path, {"tokens_per_minute": 900}).json()["requests_per_minute"] is None
+    problem(program.change(path, {}), 422)
+    problem(program.change(path, {"concurrent": 0}), 422, field="concurrent")
+    assert program.get("limits")["items"][0]["scope"] == "members"
+    assert program.call("DELETE", path, if_match="*").status_code == 204
+    assert not Limit.objects.exists()
+    path = f"budgets/members/{bob.pk}/month"
+    assert program.call("PUT", path, {"amount_microusd": 5_000_000, "hard": False}).status_code == 201
+    problem(program.change(path, {"amount_microusd": 5_000_000, "unpriced": "assume"}), 422, field="assumed_microusd")
+    problem(program.change(path, {"amount_microusd": 1}), 422, field="amount_microusd")
+    problem(program.call("GET", f"budgets/members/{bob.pk}/year"), 404)
+    problem(program.call("GET", "limits/nobody/1"), 404)
+    assert program.get("budgets")["items"][0]["amount_microusd"] == 5_000_000
+    assert program.call("DELETE", path, if_match="*").status_code == 204
+    assert not Budget.objects.exists()
+
+
+# What can be read
+
+
+def test_lists_come_in_pages(program: Program, acme: Organization, by: Actor) -> None:
+    for name in ("a", "b", "c"):
+        issue_client_key(organization=acme, name=name, by=by)
+    first = program.get("client-keys?limit=2")
+    rest = program.get(f"client-keys?limit=2&after={first['next']}")
+    assert sorted(key["name"] for key in first["items"] + rest["items"]) == ["a", "b", "c"]
+    assert rest["next"] is None
+
+
+def test_a_program_reads_members_usage_and_the_audit_log(program: Program, acme: Organization, by: Actor) -> None:
+    assert [(one["name"], one["role"]) for one in program.get("members")["items"]] == [("Alice", "Owner"), ("Bob", "Member")]
+    book([attempt(acme, at=timezone.now())])
+    today = timezone.now().date()
+    usage = program.get(f"usage?from={today}&to={today}&by=model")
+    assert usage["total"]["requests"] == 1
+    assert [item["sums"]["requests"] for item in usage["items"]] == [1]
+    problem(program.call("GET", f"usage?from={today}&to=2026-01-01"), 422, field="to")
+    problem(program.call("GET", f"usage?from=2020-01-01&to={today}"), 422, field="from")
+    problem(program.call("GET", "usage?from=monday&to=2026-01-01"), 400, field="from")
+    set_limit(organization=acme, scope="organization", concurrent=1, by=by)
+    log = program.get("audit?limit=1")
+    assert log["items"][0]["tag"] == "organization:set_limit"
+    assert program.get(f"audit?after={log['next']}")["items"][0]["tag"] == "management_key:issue"
+
+
+def test_the_last_use_of_a_key_is_noted_to_the_minute(program: Program) -> None:
+    with time_machine.travel("2026-11-23T12:00:10Z", tick=False):
+        program.get("members")
+    with time_machine.travel("2026-11-23T12:00:50Z", tick=False):
+        program.get("members")
+        assert ManagementKey.objects.get().last_used_at == timezone.now() - timedelta(seconds=40)
+
+
+def test_a_revoked_key_leaves_its_name_free(acme: Organization, by: Actor) -> None:
+    key, _ = issue_management_key(organization=acme, name="terraform", by=by)
+    revoke_management_key(key=key, by=by)
+    again, _ = issue_management_key(organization=acme, name="terraform", by=by)
+    assert list(ManagementKey.objects.for_org(acme)) == [again, key]
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+def test_the_document_tells_of_every_address(route: Any, client: Client) -> None:
+    written = client.get("/api/v1/openapi.json").json()["paths"][f"/{route.path}"]
+    assert {method.upper() for method in written} - {"PARAMETERS"} == set(route.operations)
