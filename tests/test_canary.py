@@ -1,7 +1,9 @@
 """A secret that is submitted is found nowhere afterwards. Every form of every provider is swept, and so is a new one."""
 
+import io
 import logging
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -27,6 +29,7 @@ from orgs.actions import Actor
 from orgs.models import Delivery, Organization, User, Webhook
 from tests.fake import FakeProvider
 from tests.fake.stages import STAGES
+from tests.staff import give_second_factor
 from tests.submissions import deployment, good, private_key
 
 CANARY = "canary7Q2hX9vK4mR8tW3zB6nD1fG5jL0pS"
@@ -145,6 +148,40 @@ def test_a_secret_that_came_and_went_is_in_no_answer_page_or_row(
         assert_clean(f"{retired!r} {retired!s} {vars(retired)}", "the retired credential")
 
 
+def told_to_staff(client_of: Callable[[User], Client]) -> Iterator[tuple[str, bytes]]:
+    """All that a superuser gets to see who has opened every organization: pages, histories, acts, mistakes, the bundle."""
+    root = User.objects.create_superuser("root@example.com", "correct horse battery staple")
+    give_second_factor(root)
+    staff = client_of(root)
+    for organization in Organization.objects.all():
+        staff.post(reverse("admin:open", args=[organization.pk]), {"reason": "Ticket 4711"})
+        page = reverse("admin:organization", args=[organization.pk])
+        yield page, staff.get(page).content
+        yield from unpacked(staff.post(f"{page}diagnostics/").content)
+    for model, console in admin.site._registry.items():
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        rows = list(model._default_manager.all()[:15])
+        yield name, staff.get(reverse(f"{name}_changelist")).content
+        yield name, staff.get(reverse(f"{name}_changelist"), {"q": "Main", "o": "1", "e": "1", "sealed": "x"}).content
+        for row in rows:
+            for page in ("change", "history", "delete"):
+                address = reverse(f"{name}_{page}", args=[row.pk])
+                for answer in (staff.get(address), staff.post(address, {"name": "", "sealed": "x"}, follow=True)):
+                    assert answer.status_code in (200, 403), address
+                    yield address, answer.content
+        for act in console.actions or ():
+            chosen = {"action": act.__name__, "_selected_action": [str(row.pk) for row in rows if row != root]}
+            for sent in (chosen, chosen | {"confirmed": "yes"}):
+                yield act.__name__, staff.post(reverse(f"{name}_changelist"), sent, follow=True).content
+    yield "the index", staff.get("/staff/").content
+
+
+def unpacked(bundle: bytes) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+        for name in archive.namelist():
+            yield name, archive.read(name)
+
+
 @pytest.fixture
 def one_of_each(alices: Client) -> None:
     for provider, mode in EVERY_FORM:
@@ -156,12 +193,14 @@ def test_dumpdata_and_the_staff_console_do_not_hold_it(one_of_each: None, client
     call_command("dumpdata", stdout=dump)
     assert "keys.providerkey" in dump.getvalue()
     assert_clean(dump.getvalue(), "dumpdata")
-    staff = client_of(User.objects.create_superuser("root@example.com", "correct horse battery staple"))
-    for model in admin.site._registry:
-        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-        assert_clean(staff.get(reverse(f"{name}_changelist")).content, name)
-        for row in model._default_manager.all()[:40]:
-            assert_clean(staff.get(reverse(f"{name}_change", args=[row.pk])).content, name)
+    swept = set()
+    for where, text in told_to_staff(client_of):
+        assert_clean(text, where)
+        swept.add(where)
+    assert {
+        reverse("admin:keys_providerkey_history", args=[pk]) for pk in ProviderKey.objects.values_list("pk", flat=True)[:15]
+    } <= swept
+    assert {"turn_off", "keys.json", "health.json"} <= swept
 
 
 def test_every_model_object_prints_without_it(one_of_each: None) -> None:
@@ -362,16 +401,12 @@ def test_a_secret_that_is_made_is_in_one_answer_and_nowhere_else(
     reported = Client().post("/report/", {"key": first})
     dump = StringIO()
     call_command("dumpdata", stdout=dump)
-    staff = client_of(User.objects.create_superuser("root@example.com", "correct horse battery staple"))
     pages = [f"client-keys/{key.pk}/{each}" for each in ("", "change/", "roll/", "pause/", "revoke/", "hand-over/")]
     pages += ["client-keys/", "alerts/", f"alerts/{webhook.pk}/", f"alerts/deliveries/{delivery.pk}/", "usage/", "limits/"]
     found = {f"/o/acme/{page}": alices.get(f"/o/acme/{page}").content.decode() for page in pages}
     found |= {"the report": reported.content.decode(), "dumpdata": dump.getvalue(), "the log": caplog.text}
     found |= {"rows": str(list(all_rows())), "objects": repr([(each, vars(each)) for each in (key, webhook, delivery)])}
-    found["staff"] = "".join(
-        staff.get(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")).content.decode()
-        for model in admin.site._registry
-    )
+    found["staff"] = "".join(text.decode() for _, text in told_to_staff(client_of))
     for where, text in found.items():
         for secret in secrets:
             assert secret[-32:] not in text, where
