@@ -6,6 +6,7 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
+from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -43,6 +44,12 @@ class PeopleAdapter(DefaultAccountAdapter):
         if single_sign_on.is_demanded(str(credentials.get("email", ""))):
             raise self.validation_error("single_sign_on")
         super().pre_authenticate(request, **credentials)
+
+    def get_reauthentication_methods(self, user: User | AnonymousUser) -> list[dict[str, Any]]:
+        """A password confirms nobody whom it does not let in."""
+        methods = super().get_reauthentication_methods(user)
+        demanded = user.is_authenticated and single_sign_on.is_demanded(user.email)
+        return [method for method in methods if not (demanded and method["id"] == "reauthenticate")]
 
     def pre_login(
         self, request: HttpRequest, user: User, *, signal_kwargs: dict[str, Any] | None, **hooks: Any

@@ -626,6 +626,15 @@ def test_passkeys_open_no_other_door(alice: User, enforced: IdentityProvider) ->
     assert refusal.headers["Location"] == "/signin/sso/"
 
 
+def test_a_password_confirms_nothing_and_a_second_factor_does(client_of: SignIn, alice: User, enforced: IdentityProvider) -> None:
+    old = client_of(alice)
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=16)):
+        assert old.get(PAGE).headers["Location"] == f"/signin/?next={PAGE.replace('/', '%2F')}"
+    assert signed_in(old) is None
+    totp.TOTP.activate(alice, totp.generate_totp_secret())
+    assert [method["id"] for method in get_adapter().get_reauthentication_methods(alice)] == ["mfa_reauthenticate"]
+
+
 def test_single_sign_on_itself_still_works(client: Client, fake: FakeIdentityProvider, enforced: IdentityProvider) -> None:
     sign_in(fake, client)
     assert signed_in(client) == "alice@example.com"
