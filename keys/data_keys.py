@@ -1,5 +1,6 @@
 """Data keys and what they open: the vault, joined to the database."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -10,6 +11,7 @@ from collections.abc import Buffer, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.views.decorators.debug import sensitive_variables
@@ -21,6 +23,7 @@ from keys.vault import Context, DataKeys, KeyRing, VaultError
 from orgs.models import IdentityProvider, Organization, Webhook
 
 REMEMBERED_SECONDS = 300
+SECOND_FACTOR = Context(organization_id=UUID(int=0), secret_id=UUID(int=0), field="second factor", version=1)
 log = logging.getLogger(__name__)
 
 
@@ -145,6 +148,30 @@ def fingerprint(provider: str, credential: Credential, data_keys: DataKeys) -> s
         raise VaultError
     pepper = vault.derive(data_keys[min(data_keys)], "fingerprint")
     return hmac.new(pepper, provider.encode() + b"\0" + canonical(credential.secret), hashlib.sha256).hexdigest()
+
+
+@sensitive_variables()
+def seal_second_factor(text: str) -> str:
+    """By a key made from the first of the ring, as people belong to no organization. `k1:<base64>`."""
+    kek_id = ring().primary
+    sealed = vault.seal(_for_second_factors(kek_id), SECOND_FACTOR, text.encode(), suite=settings.VAULT_SUITE)
+    return f"{kek_id}:{base64.b64encode(sealed).decode()}"
+
+
+@sensitive_variables()
+def open_second_factor(sealed: str) -> str:
+    """Raises VaultError."""
+    kek_id, _, body = sealed.partition(":")
+    try:
+        blob = base64.b64decode(body, validate=True)
+        return vault.unseal(_for_second_factors(kek_id), SECOND_FACTOR, blob).reveal().decode()
+    except (KeyError, ValueError):
+        raise VaultError from None
+
+
+@sensitive_variables()
+def _for_second_factors(kek_id: str) -> DataKeys:
+    return {1: vault.derive(ring().keys[kek_id], "second factors")}
 
 
 def place_of(key: ProviderKey) -> Context:

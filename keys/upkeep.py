@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db.models import Max, Model, QuerySet
 from django.views.decorators.debug import sensitive_variables
 
-from keys import data_keys, vault
+from keys import data_keys, second_factors, vault
 from keys.models import ClientKey, DataKey, ProviderKey, RetiredCredential
 from keys.vault import DataKeys, VaultError
 from orgs.models import IdentityProvider, Organization, Webhook
@@ -40,12 +40,14 @@ def verify() -> Iterator[Visit]:
     yield from visit(retired_credentials(), open_retired)
     yield from visit(webhooks(), open_webhook)
     yield from visit(identity_providers(), open_identity_provider)
+    yield from visit(second_factors.rows(), second_factors.open_row)
     yield from visit(ClientKey.objects.live().prefetch_related("organization__data_keys"), open_pepper)
 
 
 def rewrap() -> Iterator[Visit]:
-    """Every data key comes under the first key of the ring."""
+    """Every data key comes under the first key of the ring, and so do people's second factors."""
     yield from visit(needing_rewrap(), rewrap_row)
+    yield from visit(second_factors.rows(), second_factors.reseal_row)
 
 
 def reseal(organizations: QuerySet[Organization]) -> Iterator[Visit]:

@@ -12,7 +12,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import QuerySet
 
-from keys import data_keys, upkeep
+from keys import data_keys, second_factors, upkeep
 from keys.models import ClientKey
 from orgs.models import Organization
 
@@ -45,6 +45,8 @@ class Command(BaseCommand):
         for kek_id in [*ring.ids, *sorted(set(wrapped) - set(ring.ids))]:
             note = " (first)" if kek_id == ring.primary else "" if kek_id in ring.ids else " (not in VAULT_KEYS)"
             self.stdout.write(f"data keys wrapped by {kek_id}{note}: {wrapped[kek_id]}")
+        for kek_id, count in sorted(second_factors.sealed_by().items()):
+            self.stdout.write(f"second factors sealed by {kek_id}: {count}")
         sealed = {
             "provider keys": upkeep.sealed_keys(),
             "retired credentials": upkeep.retired_credentials(),
@@ -77,6 +79,8 @@ class Command(BaseCommand):
             raise CommandError(f"{kek_id} is the first key of VAULT_KEYS, which wraps what is new. Put another in front of it.")
         if count := upkeep.wrapped_by()[kek_id]:
             raise CommandError(f"{kek_id} is in use. Data keys that it wraps: {count}. Run: manage.py vault rewrap")
+        if count := second_factors.sealed_by()[kek_id]:
+            raise CommandError(f"{kek_id} is in use. Second factors that it seals: {count}. Run: manage.py vault rewrap")
         self.stdout.write(f"{kek_id} wraps nothing. Take it out of VAULT_KEYS and restart.")
 
     def organizations(self, slug: str | None) -> QuerySet[Organization]:
