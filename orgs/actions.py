@@ -106,6 +106,12 @@ def set_organization(*, organization: Organization, by: Actor, **said: Unpack[Se
         record(organization=organization, by=by, tag="organization:set", target=organization, changes=changes)
 
 
+@transaction.atomic
+def record_export(*, organization: Organization, filters: dict[str, str], by: Actor) -> None:
+    """Somebody takes the audit log away, or what matches these filters."""
+    record(organization=organization, by=by, tag="audit:export", target=organization, changes={"after": filters})
+
+
 def _at_a_free_address(name: str) -> Organization:
     """Tries each address in turn; the database's constraint decides, so two at once do not collide."""
     for slug in names.slugs(name):

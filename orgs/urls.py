@@ -8,7 +8,7 @@ from allauth.mfa.webauthn import views as passkeys
 from django.contrib.auth.decorators import login_not_required
 from django.urls import path, re_path
 
-from orgs import views, views_account, views_joining, views_members, views_support
+from orgs import views, views_account, views_audit, views_joining, views_members, views_support
 from orgs.confirming import confirmed
 from orgs.views_account import noting_second_factors as noting
 
@@ -23,6 +23,8 @@ urlpatterns = [
     path("o/<slug:org_slug>/settings/second-factor/", views_account.who_needs_second_factor, name="second_factor"),
     path("o/<slug:org_slug>/settings/support/", views_support.grant, name="support_grant"),
     path("o/<slug:org_slug>/settings/support/end/", views_support.end, name="support_grant_end"),
+    path("o/<slug:org_slug>/audit/", views_audit.audit, name="audit"),
+    path("o/<slug:org_slug>/audit.csv", views_audit.audit_csv, name="audit_csv"),
     path("theme/", views.theme, name="theme"),
     # Members, and joining them; removing one and leaving are in keys/urls.py
     path("o/<slug:org_slug>/members/", views_members.members, name="members"),

@@ -91,6 +91,8 @@ TABLE = {
     "organization_delete": (OWNERS, "302 404 403 422 404"),
     "organization_keep": (NO_GET, "302 404 403 302 404"),
     "settings": (OWNERS, "302 404 403 422 404"),
+    "audit": (OWNERS, NO_GET),
+    "audit_csv": (OWNERS, NO_GET),
     "second_factor": (OWNERS, "302 404 403 422 404"),
     "support_grant": (NO_GET, "302 404 403 302 404"),
     "support_grant_end": (NO_GET, "302 404 403 302 404"),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 
 from orgs.models import Organization
+from orgs.spreadsheets import Echo, guarded
 from usage.figures import MICRO
 from usage.queries import Query
 from usage.reports import OTHERS, Item, Names, Totals, lines, names_of
@@ -31,14 +32,6 @@ FIGURES = (
     "median_latency_ms",
     "p95_latency_ms",
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
-
-
-class Echo:
-    """A file for csv.writer that hands each line back."""
-
-    def write(self, line: str) -> str:
-        return line
 
 
 def csv_lines(organization: Organization, query: Query) -> Iterator[str]:
@@ -48,11 +41,6 @@ def csv_lines(organization: Organization, query: Query) -> Iterator[str]:
     yield write(["hour" if query.period.hourly else "day", *HEADS[query.by], *FIGURES])
     for bucket, item, totals in lines(organization, query):
         yield write([_when(bucket, query), *_who(names, query.by, item), *_figures(totals)])
-
-
-def guarded(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _when(bucket: date, query: Query) -> str:

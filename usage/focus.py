@@ -13,7 +13,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from orgs.models import Organization
-from usage.exports import Echo, cost_usd, guarded
+from orgs.spreadsheets import Echo, guarded
+from usage.exports import cost_usd
 from usage.periods import day_span, month_span
 from usage.queries import Query
 from usage.reports import NOBODY, OTHERS, Item, Names, Totals, full_lines, names_of

@@ -3,21 +3,15 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
+
+from orgs.zones import zone as zone
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 RANGES = {"24h": 1, "7d": 7, "30d": 30, "90d": 90}  # days
 DEFAULT = "30d"
 LONGEST = 366  # days
-
-
-def zone(name: str) -> ZoneInfo:
-    """The time zone of that name; UTC if this machine does not know it."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        return ZoneInfo("UTC")
 
 
 @dataclass(frozen=True, slots=True)
