@@ -30,7 +30,7 @@ def erase(organization: Organization, now: datetime) -> bool:
     """Whether nothing is left of it."""
     if not (close(organization, now) and clear(organization)):
         return False
-    organization.delete()
+    Organization.objects.filter(pk=organization.pk).delete()
     log.warning("The organization %s is deleted, as its owners decided.", organization.pk)
     return True
 
