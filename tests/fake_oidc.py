@@ -90,6 +90,12 @@ class FakeIdentityProvider:
         headers = {name.lower(): value for name, value in handler.headers.items()}
         path = urlsplit(handler.path).path
         self.asked.append(path)
+        if path == "/authorize":
+            handler.send_response(302)
+            handler.send_header("location", self.visit(self.issuer + handler.path))
+            handler.send_header("content-length", "0")
+            handler.end_headers()
+            return
         answers = {
             "/.well-known/openid-configuration": self.document,
             "/keys": self.keys,

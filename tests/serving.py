@@ -42,9 +42,9 @@ class Server:
     line: str
 
     @classmethod
-    def start(cls, folder: Path, overrides: Mapping[str, str]) -> "Server":
+    def start(cls, folder: Path, overrides: Mapping[str, str], **settings: str) -> "Server":
         port = free_port()
-        process = launch(folder, port, UPSTREAM_OVERRIDES=json.dumps(dict(overrides)))
+        process = launch(folder, port, UPSTREAM_OVERRIDES=json.dumps(dict(overrides)), **settings)
         assert process.stdout is not None
         return cls(process, f"http://localhost:{port}", process.stdout.readline().strip())
 

@@ -14,6 +14,7 @@ from allauth.account.adapter import get_adapter
 from allauth.mfa.totp.internal import auth as totp
 from django.contrib.auth.models import Group
 from django.core.cache import cache
+from django.core.management import CommandError, call_command
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.utils import timezone
@@ -638,6 +639,23 @@ def test_a_password_confirms_nothing_and_a_second_factor_does(client_of: SignIn,
 def test_single_sign_on_itself_still_works(client: Client, fake: FakeIdentityProvider, enforced: IdentityProvider) -> None:
     sign_in(fake, client)
     assert signed_in(client) == "alice@example.com"
+
+
+def test_the_operator_lets_passwords_in_again(
+    client: Client, acme: Organization, enforced: IdentityProvider, password: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("allow_passwords", org="acme")
+    assert capsys.readouterr().out == "People of example.com can sign in with their passwords.\n"
+    client.post("/signin/", {"login": "alice@example.com", "password": password})
+    assert signed_in(client) == "alice@example.com"
+    event = AuditEvent.objects.get(tag="identity_provider:enforce", actor_label="manage.py allow_passwords")
+    assert event.changes == {"before": {"enforced": True}, "after": {"enforced": False}}
+
+
+@pytest.mark.parametrize("slug", ["nowhere", "globex"])
+def test_where_no_sign_on_is_demanded_the_operator_is_told_so(globex: Organization, slug: str) -> None:
+    with pytest.raises(CommandError, match=f"No organization with the slug “{slug}” has single sign-on."):
+        call_command("allow_passwords", org=slug)
 
 
 def test_staff_of_the_domain_keep_their_passwords(client: Client, sam: User, enforced: IdentityProvider, password: str) -> None:

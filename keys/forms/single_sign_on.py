@@ -45,9 +45,9 @@ class ProviderForm(forms.Form):
     )
     client_secret = forms.CharField(
         max_length=1000,
-        required=False,
         label="Client secret",
         widget=forms.PasswordInput(attrs=PLAIN | {"autocomplete": "new-password"}),
+        error_messages={"required": "Paste the client secret that your provider shows."},
     )
     domain = forms.CharField(
         max_length=253,
@@ -79,6 +79,7 @@ class ProviderForm(forms.Form):
             initial = kept | {"owner_groups": "\n".join(provider.owner_groups)}
         super().__init__(*args, initial=initial, **kwargs)
         self.provider = provider
+        self.fields["client_secret"].required = provider is None
         self.fields["client_secret"].help_text = (
             "One is kept. Paste another to replace it." if provider else "It is kept encrypted, and never shown again."
         )
@@ -115,8 +116,9 @@ class ProviderForm(forms.Form):
         data = super().clean() or {}
         lacks_secret = {"issuer", "client_id"} <= data.keys() and data.get("client_secret") == ""
         if lacks_secret and needs_secret(self.provider, data["issuer"], data["client_id"]):
-            kept = "The secret that is kept was made for another address or client. Paste the one for this."
-            self.add_error("client_secret", kept if self.provider else "Paste the client secret that your provider shows.")
+            self.add_error(
+                "client_secret", "The secret that is kept was made for another address or client. Paste the one for this."
+            )
         if data.get("owner_groups") and not data.get("groups_claim"):
             self.add_error("groups_claim", "Say which claim holds the groups, or name no groups.")
         return data
