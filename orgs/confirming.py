@@ -38,6 +38,7 @@ def confirmed(*kept: str) -> Callable[[View], View]:
                 request.typed = typed_before(request)  # type: ignore[attr-defined]
             return view(request, *args, **kwargs)
 
+        enter.asks_again = True  # type: ignore[attr-defined]  # so that a test can tell which do
         return enter
 
     return decorate

@@ -2,10 +2,13 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+import time_machine
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -184,6 +187,14 @@ TABLE = {
     "api_audit": (KEY_ONLY, NO_POST),
     "api_unknown": ("404 404 404 404 404", "404 404 404 404 404"),
 }
+EXPORTS = ("audit_csv", "usage_csv", "usage_focus")
+# Of these the GET asks too, so that nobody types a secret first and loses it on the way
+ASKING_AGAIN = {
+    *("account_new_email", "account_set_password", "second_factor", "sso_settings", "organization_delete"),
+    *("invitation_send", "member", "member_hand_over", "member_leave", "member_remove", "management_key_new"),
+    *("provider_key_add", "provider_key_import", "provider_key_remove", "provider_key_replace", "provider_key_restore"),
+    *("client_key_new", "client_key_roll", *EXPORTS),
+}
 STAFF = "302 302 302 302 200"  # every address under /staff/ has one door; signing in there is the product's own page
 
 
@@ -245,6 +256,15 @@ def addresses(resolver: URLResolver, parts: frozenset[str] = frozenset()) -> Ite
 ADDRESSES = dict(addresses(get_resolver()))
 
 
+def askers(resolver: URLResolver) -> Iterator[str]:
+    """The names of the addresses that want a sign-in of late, or that somebody confirms who they are."""
+    for entry in resolver.url_patterns:
+        if isinstance(entry, URLResolver):
+            yield from askers(entry) if entry.namespace != "admin" else ()
+        elif getattr(entry.callback, "asks_again", False):
+            yield str(entry.name)
+
+
 def address(name: str, org_slug: str, keys: dict[str, uuid.UUID]) -> str:
     """The address with something real in each of its places."""
     pk: Any = keys.get(name.partition("_")[0], 1)
@@ -282,6 +302,19 @@ def test_the_table_holds(name: str, world: SimpleNamespace, clients: dict[str, C
         return " ".join(found)
 
     assert (statuses("get"), statuses("post")) == TABLE[name]
+
+
+def test_what_asks_again_is_written_down() -> None:
+    assert set(askers(get_resolver())) == ASKING_AGAIN
+
+
+@pytest.mark.parametrize("name", sorted(ASKING_AGAIN))
+def test_an_old_sign_in_is_asked_again(name: str, world: SimpleNamespace, clients: dict[str, Client]) -> None:
+    page = address(name, "acme", world.acme)
+    with time_machine.travel(timezone.now() + timedelta(minutes=15, seconds=1)):
+        for method in ("get",) if name in EXPORTS else ("get", "post"):
+            answer = getattr(clients["alice"], method)(page)
+            assert (answer.status_code, answer["Location"]) == (302, f"/signin/again/?next={quote(page, safe='')}")
 
 
 @pytest.mark.parametrize(
