@@ -52,18 +52,17 @@ def path_item(route: Route) -> dict[str, Any]:
     parts = re.findall(r"{(\w+)}", route.path)
     shared = [{"name": part, "in": "path", "required": True, "schema": {"type": "string", **PARTS[part]}} for part in parts]
     return {"parameters": shared} | {
-        method.lower(): described(f"{route.name}_{method.lower()}", operation, bool(parts))
-        for method, operation in route.operations.items()
+        method.lower(): described(f"{route.name}_{method.lower()}", operation) for method, operation in route.operations.items()
     }
 
 
-def described(name: str, operation: Operation, has_parts: bool) -> dict[str, Any]:
+def described(name: str, operation: Operation) -> dict[str, Any]:
     said: dict[str, Any] = {"operationId": name.removeprefix("api_"), "summary": operation.summary}
     said["parameters"] = [*query_of(operation), *conditions(operation)]
     if operation.body:
         schema = {"$ref": REFERENCE.format(name=operation.body.__name__)}
         said["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    refused = {str(status): refusal(status) for status in refusals(operation, has_parts)}
+    refused = {str(status): refusal(status) for status in refusals(operation)}
     return said | {"responses": {str(status): success(operation, status) for status in operation.statuses} | refused}
 
 
@@ -73,14 +72,7 @@ def query_of(operation: Operation) -> Iterator[dict[str, Any]]:
     schema = msgspec.json.schema(operation.query)
     properties = schema["$defs"][operation.query.__name__]
     for name, shape in properties["properties"].items():
-        yield {"name": name, "in": "query", "required": name in properties.get("required", ()), "schema": only_set(shape)}
-
-
-def only_set(shape: Mapping[str, Any]) -> dict[str, Any]:
-    """Without null, which no query can say."""
-    some = [each for each in shape.get("anyOf", ()) if each != {"type": "null"}]
-    kept = {name: value for name, value in shape.items() if name not in ("anyOf", "default") or (name == "default" and value)}
-    return kept | (some[0] if some else {})
+        yield {"name": name, "in": "query", "required": name in properties.get("required", ()), "schema": shape}
 
 
 def conditions(operation: Operation) -> list[dict[str, Any]]:
@@ -99,11 +91,11 @@ def success(operation: Operation, status: int) -> dict[str, Any]:
     return said
 
 
-def refusals(operation: Operation, has_parts: bool) -> list[int]:
+def refusals(operation: Operation) -> list[int]:
     found = [401, 403, 429]
     found += [400, 413, 415, 422] if operation.body else [400, 422] if operation.query else []
     found += [412, 428] if operation.conditional else []
-    found += [404, 422] if has_parts else []
+    found += [] if operation.query else [404, 422]
     return sorted(set(found))
 
 

@@ -35,6 +35,7 @@ UNKNOWN_KEY = "This management key is not valid here. It may be revoked or expir
 FORBIDDEN = "This key may do what its maker may do, and they may not do this."
 CHANGED = "It is no longer what you looked at. Read it again, and send the ETag that comes with it as If-Match."
 UNSAID = "It is there already. Send the ETag that you read as If-Match, or * to write over whatever is there."
+TWICE = "Say each parameter once."
 EXISTS = "It is there already."
 
 
@@ -172,6 +173,8 @@ def note_use(key: ManagementKey) -> None:
 def read(operation: Operation, request: HttpRequest) -> dict[str, Any]:
     said: dict[str, Any] = {}
     if operation.query:
+        if twice := [name for name, values in request.GET.lists() if len(values) > 1]:
+            raise Refused(400, "invalid", TWICE, [FieldError(name, TWICE) for name in twice if name.isidentifier()])
         try:
             said["query"] = msgspec.convert(request.GET.dict(), operation.query, strict=False)
         except msgspec.ValidationError as error:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 from django.db.models import Model, QuerySet
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 MOST = 200
 type Number = Annotated[int, Meta(ge=1, le=2**63 - 1)]
@@ -14,19 +14,19 @@ type Number = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 class ByNumber(msgspec.Struct, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=MOST)] = 100
-    after: Annotated[int, Meta(ge=0, le=2**63 - 1, description="`next` of the page before.")] | None = None
+    after: Annotated[int, Meta(ge=0, le=2**63 - 1, description="`next` of the page before.")] | UnsetType = UNSET
 
 
 class ById(msgspec.Struct, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=MOST)] = 100
-    after: Annotated[UUID | None, Meta(description="`next` of the page before.")] = None
+    after: Annotated[UUID | UnsetType, Meta(description="`next` of the page before.")] = UNSET
 
 
 def page[M: Model](
     rows: QuerySet[M], query: ByNumber | ById, show: Callable[[M], Any], *, latest_first: bool = False
 ) -> dict[str, Any]:
     """`items` and `next`, which is null on the last page."""
-    if query.after is not None:
+    if query.after is not UNSET:
         rows = rows.filter(pk__lt=query.after) if latest_first else rows.filter(pk__gt=query.after)
     found = list(rows.order_by("-pk" if latest_first else "pk")[: query.limit + 1])
     shown = found[: query.limit]

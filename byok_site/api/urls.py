@@ -2,7 +2,7 @@
 
 import re
 
-from django.urls import path
+from django.urls import path, re_path
 
 from byok_site.api import client_keys, document, limits, order, provider_keys, reading
 from byok_site.api.door import unknown, view_of
@@ -18,5 +18,5 @@ def pattern(route_path: str) -> str:
 urlpatterns = [
     path("openapi.json", document.page_of(ROUTES), name="api_document"),
     *(path(pattern(route.path), view_of(route), name=route.name) for route in ROUTES),
-    path("<path:rest>", unknown, name="api_unknown"),
+    re_path(r"^(?P<rest>[\s\S]*)$", unknown, name="api_unknown"),  # also what no name may hold
 ]
