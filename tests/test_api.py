@@ -23,7 +23,7 @@ from keys.actions import add_key, issue_client_key, issue_management_key, revoke
 from keys.models import ClientKey, ManagementKey, ProviderKey
 from keys.providers import Credential
 from orgs.actions import Actor
-from orgs.models import MEMBER, AuditEvent, Membership, Organization, User
+from orgs.models import MEMBER, AuditEvent, Membership, Notice, Organization, User
 from tests.attempts import attempt
 from tests.fake import FakeProvider
 from usage.actions import set_limit
@@ -175,6 +175,15 @@ def test_a_key_ends_with_its_day_and_when_its_maker_may_not_sign_in(acme: Organi
         problem(program.call("GET", "members"), 401)
     User.objects.filter(pk=alice.pk).update(is_active=False)
     problem(program.call("GET", "members"), 401)
+
+
+def test_a_key_that_is_reported_stops_and_owners_are_told(program: Program, text: str, acme: Organization) -> None:
+    assert Client().post("/report/", {"key": text}).status_code == 200
+    problem(program.call("GET", "members"), 401)
+    notice = Notice.objects.get(organization=acme)
+    assert (notice.tag, notice.person) == ("management_key:reported", notice.organization.memberships.earliest("pk").user)
+    assert text not in notice.body
+    assert AuditEvent.objects.filter(organization=acme, tag="management_key:revoke", actor_label="Somebody who found it").exists()
 
 
 def test_a_key_that_calls_too_often_waits(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,31 +1,38 @@
-"""A client key that somebody found where it should not be: it stops, and those whose it is are told."""
+"""A client key or a management key that somebody found where it should not be: it stops, and those whose it is are told."""
 
 import hmac
 import logging
 
 from django.db import transaction
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from keys import client_keys, data_keys, vault
 from keys.actions.client_keys import ROLLED, forget_rolled, locked, notify, revoke_client_key
+from keys.actions.management_keys import find_management_key, revoke_management_key
 from keys.actions.writing import tell
 from keys.models import ClientKey
 from keys.vault import VaultError
 from orgs.actions import Actor
+from orgs.models import Notice
 
 log = logging.getLogger(__name__)
 
 FINDER = "Somebody who found it"
 NOBODYS = bytes(32)
 CREATE = "Programs that use it are refused. Create another client key for them, and find out where this one lay open."
+MANAGED = "Look through the audit log for what was done with it. Create another for the program, and find out where it lay open."
 GOES_ON = "The key itself was rolled before, and works on with its new text. Find out where the old one lay open."
 
 
 @sensitive_variables()
 def report_leak(*, text: str, address: str | None) -> None:
-    """Stops the client key with this text. Whether there is one is told to those whose it is, and to nobody else."""
+    """Stops the key with this text. Whether there is one is told to those whose it is, and to nobody else."""
+    if text.strip().startswith(client_keys.MANAGEMENT):
+        stop_management(text.strip(), Actor(label=FINDER, address=address))
+        return
     parsed = client_keys.parse(text.strip())
     if parsed is None:
         return
@@ -51,6 +58,24 @@ def is_text_of(key: ClientKey | None, public_id: str, secret: str) -> bool:
         pepper = vault.derive(data_keys.of(key.organization)[version], "client-key")
         digest = bytes(key.rolled_digest if rolled else key.digest)
     return hmac.compare_digest(client_keys.digest(pepper, secret), digest)
+
+
+@transaction.atomic
+@sensitive_variables("text")
+def stop_management(text: str, by: Actor) -> None:
+    key = find_management_key(text, timezone.now())
+    if key is None:
+        return
+    revoke_management_key(key=key, by=by)
+    Notice.objects.create(
+        organization=key.organization,
+        tag="management_key:reported",
+        target_id=str(key.pk),
+        subject=f"Management key “{key.name}” was found in public and is revoked",
+        body=f"Somebody reported {key.hint}, the management key “{key.name}”, as found in public. It was stopped.\n\n{MANAGED}",
+        path=reverse("management_key_list", args=[key.organization.slug]),
+        person=key.created_by,
+    )
 
 
 @transaction.atomic

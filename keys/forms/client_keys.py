@@ -219,7 +219,7 @@ class ReportForm(forms.Form):
 
     key = forms.CharField(
         label="The key",
-        help_text="The whole of it. It begins with byok_live_.",
+        help_text="The whole of it. It begins with byok_live_ or byok_admin_.",
         max_length=200,
         widget=forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
         error_messages={"required": "Paste the key that you found.", "max_length": "This is too long to be one of our keys."},
