@@ -143,7 +143,7 @@ def find(organization: Organization, user_id: int) -> Membership:
 
 
 def others(request: HttpRequest, organization: Organization) -> MembershipQuerySet:
-    return Membership.objects.for_org(organization).exclude(user=request.user).select_related("user")
+    return Membership.objects.for_org(organization).exclude(user=request.user.pk).select_related("user")
 
 
 def find_invitation(organization: Organization, pk: UUID) -> Invitation:

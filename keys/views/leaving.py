@@ -28,7 +28,7 @@ PAGE = "orgs/members/leaving.html"
 @confirmed("choice", "owner")
 def remove(request: HttpRequest, organization: Organization, user_id: int) -> HttpResponse:
     """Somebody else: one's own place is left by its own page."""
-    others = Membership.objects.for_org(organization).exclude(user=request.user).select_related("user")
+    others = Membership.objects.for_org(organization).exclude(user=request.user.pk).select_related("user")
     user = get_object_or_404(others, user=user_id).user
     return part(request, organization, user, f"{user} is removed from {organization}.", "members", organization.slug)
 
