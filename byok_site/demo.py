@@ -29,6 +29,7 @@ from keys.providers import PROVIDERS, Credential
 from keys.providers.errors import ErrorClass
 from keys.routing import FALLBACK, PRIORITIZED
 from keys.testing import TestResult, Verdict
+from orgs import support
 from orgs.actions import Actor, create_organization, set_platform
 from orgs.audit import happened
 from orgs.models import MEMBER, OWNER, Membership, Organization, User
@@ -149,6 +150,7 @@ def create(now: datetime) -> tuple[Organization, dict[str, str]]:
 def lend(password: str, now: datetime) -> None:
     """The operator's own organization, whose keys others may use."""
     sam = User.objects.create_user(OPERATOR, password, name="Sam Lindqvist", is_staff=True)
+    sam.groups.add(Group.objects.get(name=support.GROUP))
     by = Actor(label=str(sam), user=sam)
     with happened(now - (DAYS + 6) * DAY):
         platform = create_organization(name="Keyhold platform", owner=sam, by=by)
