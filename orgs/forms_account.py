@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 
+from orgs import single_sign_on
 from orgs.models import Organization, User
 
 OFF, AS_IT_IS = "off", "as it is"
@@ -31,6 +32,8 @@ class EmailForm(forms.Form):
         email: str = self.cleaned_data["email"].lower()
         if email == self.user.email:
             raise forms.ValidationError("That is your address already.")
+        if single_sign_on.is_demanded(self.user.email):
+            raise forms.ValidationError("Your organization’s own provider decides who you are, so your address stays here.")
         return email
 
 

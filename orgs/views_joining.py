@@ -8,7 +8,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
 
-from orgs import sessions
+from orgs import sessions, single_sign_on
 from orgs.actions import Actor, address_of
 from orgs.actions_invitations import (
     ForSomebodyElse,
@@ -53,7 +53,7 @@ def answer(request: HttpRequest, offered: Invitation) -> HttpResponse:
         if own and request.method == "POST":
             return welcome(request, join(digest=bytes(offered.digest), by=Actor.of(request)))
         return page(request, offered, "join" if own else "for_another", 200 if own else 403)
-    if User.objects.filter(email=offered.email).exists():
+    if single_sign_on.is_demanded(offered.email) or User.objects.filter(email=offered.email).exists():
         return page(request, offered, "sign_in")
     return new_account(request, offered)
 

@@ -17,12 +17,14 @@ from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from byok_site.environment import name_servers
 from keys import data_keys, domains, upkeep
 from keys.actions.single_sign_on import DomainRefused, confirm_domain, set_enforced, set_identity_provider
 from orgs.actions import Actor
+from orgs.actions_invitations import invite
 from orgs.models import AUDITOR, MEMBER, OWNER, AuditEvent, Identity, IdentityProvider, Membership, Organization, User
 from tests.fake_dns import FakeNameServer
 from tests.fake_oidc import EC_KEY, OTHER_KEY, FakeIdentityProvider, signed
@@ -639,6 +641,27 @@ def test_a_password_confirms_nothing_and_a_second_factor_does(client_of: SignIn,
 def test_single_sign_on_itself_still_works(client: Client, fake: FakeIdentityProvider, enforced: IdentityProvider) -> None:
     sign_in(fake, client)
     assert signed_in(client) == "alice@example.com"
+
+
+def test_somebody_invited_comes_in_by_it_and_makes_no_password(
+    client: Client, fake: FakeIdentityProvider, acme: Organization, alice: User, globex: Organization, enforced: IdentityProvider
+) -> None:
+    by = Actor(label="Charlie", user=User.objects.get(email="charlie@example.com"))
+    token = invite(organization=globex, emails=["dora@example.com"], role=MEMBER, by=by)[0].token
+    client.get(f"/invite/{token}/")
+    sent = {"name": "Dora", "password": "correct horse battery staple"}
+    assert "Sign in as dora@example.com first." in client.post("/invite/", sent).text
+    assert not User.objects.filter(email="dora@example.com").exists()
+    fake.person = {"sub": "7", "email": "dora@example.com"}
+    assert sign_in(fake, client, "dora@example.com", next="/invite/").headers["Location"] == "/invite/"
+    client.post("/invite/")
+    assert role(globex, "dora@example.com") == MEMBER
+
+
+def test_nobody_changes_their_address_to_get_around_it(client_of: SignIn, alice: User, enforced: IdentityProvider) -> None:
+    answer = client_of(alice).post(reverse("account_new_email"), {"email": "alice@example.net"})
+    assert answer.status_code == 422
+    assert "so your address stays here." in answer.text
 
 
 def test_the_operator_lets_passwords_in_again(
