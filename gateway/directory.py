@@ -15,12 +15,14 @@ from django.db.models.functions import Now
 
 from gateway.health import HealthBoard
 from gateway.snapshot import Snapshot, Tenant, adopt, load, versions
+from keys.actions.openings import write_openings
 from keys.actions.reporting import report_health
 from keys.models import ProviderKey
 from orgs.models import Organization
 
 POLL_SECONDS = 0.5
 RELOAD_SECONDS = 300.0
+OPENINGS_SECONDS = 60.0
 LONGEST_TRANSACTION = timedelta(seconds=60)  # a change is seen although it was committed this long after its time stamp
 LONGEST_REPORT = timedelta(seconds=10)
 MOST_SECONDS_WITHOUT_DATABASE = 300.0
@@ -38,6 +40,7 @@ class Directory:
         self._lenders: tuple[Tenant, ...] = ()
         self._confirmed_at = 0.0
         self._reload_at = 0.0
+        self._openings_at = time.monotonic() + OPENINGS_SECONDS
         self._in_trouble = False
         self._loaded = threading.Event()
         self._stopping = threading.Event()
@@ -74,6 +77,9 @@ class Directory:
             self._take(self._snapshot.without(changed).with_all_of(load(changed, self.board)))
         adopt(self.board, ProviderKey.objects.present().filter(health_changed_at__gte=Now() - LONGEST_REPORT))
         self._confirmed_at = started
+        if started >= self._openings_at:
+            write_openings()
+            self._openings_at = started + OPENINGS_SECONDS
 
     def _take(self, snapshot: Snapshot) -> None:
         self._snapshot, self._lenders = snapshot, tuple(snapshot.lenders())
@@ -116,4 +122,11 @@ class Directory:
             self._loaded.set()
             if self._stopping.wait(POLL_SECONDS):
                 break
+        self._write_last_openings()
         close_old_connections()
+
+    def _write_last_openings(self) -> None:
+        try:
+            write_openings()
+        except Exception as error:
+            log.error("What secrets were opened for in the last minute is not written down (%s).", type(error).__name__)

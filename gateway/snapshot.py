@@ -20,6 +20,7 @@ from keys.models import (
     native_names,
 )
 from keys.networks import Network, networks_of
+from keys.openings import Purpose, openings
 from keys.providers import PROVIDERS, Credential, Provider
 from keys.routing import Asking, Policy, RouteKey
 from keys.vault import Context, DataKeys, VaultError
@@ -43,6 +44,7 @@ class StoredKey:
 
     @sensitive_variables()
     def open(self, keys: DataKeys) -> Credential:
+        openings.note(self.context.organization_id, Purpose.SERVE)
         return data_keys.unsealed(keys, self.context, self.sealed, self.hint)
 
 

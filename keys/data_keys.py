@@ -18,6 +18,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from keys import vault
 from keys.models import DataKey, ProviderKey, RetiredCredential
+from keys.openings import Purpose, openings
 from keys.providers import Credential
 from keys.vault import Context, DataKeys, KeyRing, VaultError
 from orgs.models import IdentityProvider, Organization, Webhook
@@ -91,14 +92,16 @@ def seal_credential(key: ProviderKey, credential: Credential, data_keys: DataKey
 
 
 @sensitive_variables()
-def open_credential(key: ProviderKey, data_keys: DataKeys) -> Credential:
+def open_credential(key: ProviderKey, data_keys: DataKeys, purpose: Purpose = Purpose.TEST) -> Credential:
     """Raises VaultError."""
+    openings.note(key.organization_id, purpose)
     return unsealed(data_keys, place_of(key), key.sealed, key.hint)
 
 
 @sensitive_variables()
-def open_retired(retired: RetiredCredential, data_keys: DataKeys) -> Credential:
+def open_retired(retired: RetiredCredential, data_keys: DataKeys, purpose: Purpose = Purpose.RESTORE) -> Credential:
     """Raises VaultError."""
+    openings.note(retired.key.organization_id, purpose)
     return unsealed(data_keys, place_before(retired), retired.sealed, retired.hint)
 
 
@@ -122,8 +125,9 @@ def seal_signing_secret(webhook: Webhook, secret: bytes, data_keys: DataKeys) ->
 
 
 @sensitive_variables()
-def open_signing_secret(webhook: Webhook, data_keys: DataKeys) -> bytes:
+def open_signing_secret(webhook: Webhook, data_keys: DataKeys, purpose: Purpose = Purpose.WEBHOOK) -> bytes:
     """Raises VaultError."""
+    openings.note(webhook.organization_id, purpose)
     return vault.unseal(data_keys, place_of_webhook(webhook), webhook.sealed).reveal()
 
 
@@ -133,8 +137,9 @@ def seal_client_secret(provider: IdentityProvider, secret: bytes, data_keys: Dat
 
 
 @sensitive_variables()
-def open_client_secret(provider: IdentityProvider, data_keys: DataKeys) -> bytes:
+def open_client_secret(provider: IdentityProvider, data_keys: DataKeys, purpose: Purpose = Purpose.SIGN_IN) -> bytes:
     """Raises VaultError."""
+    openings.note(provider.organization_id, purpose)
     return vault.unseal(data_keys, place_of_client_secret(provider), provider.sealed).reveal()
 
 

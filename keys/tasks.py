@@ -13,6 +13,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from keys import data_keys
 from keys.actions.health import claim_tests, record_test
+from keys.actions.openings import tell_openings
 from keys.actions.replacing import destroy_retired
 from keys.actions.writing import KEYHOLD
 from keys.models import HealthMark, ProviderKey
@@ -80,6 +81,7 @@ def forget_old_marks(now: datetime) -> None:
 PARTS: tuple[Callable[[datetime], object], ...] = (
     test_due_keys,
     destroy_retired,
+    tell_openings,
     tell_owners,
     remind,
     send_due,

@@ -15,6 +15,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from keys import data_keys, second_factors, vault
 from keys.models import ClientKey, DataKey, ProviderKey, RetiredCredential
+from keys.openings import Purpose
 from keys.vault import DataKeys, VaultError
 from orgs.models import IdentityProvider, Organization, Webhook
 
@@ -122,19 +123,19 @@ def open_data_key(row: DataKey) -> None:
 
 
 def open_provider_key(key: ProviderKey) -> None:
-    data_keys.open_credential(key, data_keys.unwrap(key.organization.data_keys.all()))
+    data_keys.open_credential(key, data_keys.unwrap(key.organization.data_keys.all()), Purpose.UPKEEP)
 
 
 def open_retired(retired: RetiredCredential) -> None:
-    data_keys.open_retired(retired, data_keys.unwrap(retired.key.organization.data_keys.all()))
+    data_keys.open_retired(retired, data_keys.unwrap(retired.key.organization.data_keys.all()), Purpose.UPKEEP)
 
 
 def open_webhook(webhook: Webhook) -> None:
-    data_keys.open_signing_secret(webhook, data_keys.unwrap(webhook.organization.data_keys.all()))
+    data_keys.open_signing_secret(webhook, data_keys.unwrap(webhook.organization.data_keys.all()), Purpose.UPKEEP)
 
 
 def open_identity_provider(provider: IdentityProvider) -> None:
-    data_keys.open_client_secret(provider, data_keys.unwrap(provider.organization.data_keys.all()))
+    data_keys.open_client_secret(provider, data_keys.unwrap(provider.organization.data_keys.all()), Purpose.UPKEEP)
 
 
 def open_pepper(key: ClientKey) -> None:
@@ -154,7 +155,7 @@ def rewrap_row(row: DataKey) -> int:
 @sensitive_variables()
 def reseal_key(key: ProviderKey) -> int:
     opened = data_keys.unwrap(key.organization.data_keys.all())
-    credential = data_keys.open_credential(key, opened)
+    credential = data_keys.open_credential(key, opened, Purpose.UPKEEP)
     if is_newest(key.sealed, opened):
         return 0
     sealed = data_keys.seal_credential(key, credential, opened)
@@ -164,7 +165,7 @@ def reseal_key(key: ProviderKey) -> int:
 @sensitive_variables()
 def reseal_retired(retired: RetiredCredential) -> int:
     opened = data_keys.unwrap(retired.key.organization.data_keys.all())
-    credential = data_keys.open_retired(retired, opened)
+    credential = data_keys.open_retired(retired, opened, Purpose.UPKEEP)
     if is_newest(retired.sealed, opened):
         return 0
     sealed = data_keys.sealed(opened, data_keys.place_before(retired), credential)
@@ -174,7 +175,7 @@ def reseal_retired(retired: RetiredCredential) -> int:
 @sensitive_variables()
 def reseal_webhook(webhook: Webhook) -> int:
     opened = data_keys.unwrap(webhook.organization.data_keys.all())
-    secret = data_keys.open_signing_secret(webhook, opened)
+    secret = data_keys.open_signing_secret(webhook, opened, Purpose.UPKEEP)
     if is_newest(webhook.sealed, opened):
         return 0
     sealed = data_keys.seal_signing_secret(webhook, secret, opened)
@@ -184,7 +185,7 @@ def reseal_webhook(webhook: Webhook) -> int:
 @sensitive_variables()
 def reseal_identity_provider(provider: IdentityProvider) -> int:
     opened = data_keys.unwrap(provider.organization.data_keys.all())
-    secret = data_keys.open_client_secret(provider, opened)
+    secret = data_keys.open_client_secret(provider, opened, Purpose.UPKEEP)
     if is_newest(provider.sealed, opened):
         return 0
     sealed = data_keys.seal_client_secret(provider, secret, opened)

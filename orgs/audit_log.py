@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Q, QuerySet
 from django.utils.formats import date_format
 
-from orgs.audit_words import KINDS, SECRET, Change, changes, sentence
+from orgs.audit_words import KINDS, OPENED, SECRET, Change, changes, sentence
 from orgs.models import AuditEvent, Membership, Organization
 from orgs.spreadsheets import Echo, guarded
 from orgs.zones import zone
@@ -77,8 +77,7 @@ def matching(organization: Organization, query: Query) -> QuerySet[AuditEvent]:
     events = AuditEvent.objects.filter(organization=organization).order_by("-at", "-number")
     if query.who:
         events = events.filter(actor=None if query.who == NOBODY else int(query.who))
-    if query.what:
-        events = events.filter(of_kind(query.what))
+    events = events.filter(of_kind(query.what) if query.what else ~of_kind(OPENED))
     if query.q:
         names = ("actor_label", "target_label", "target_id", "address", "tag")
         events = events.filter(any_of(*(Q(**{f"{name}__icontains": query.q}) for name in names)))

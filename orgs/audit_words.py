@@ -6,6 +6,7 @@ from typing import Any
 
 SECRET = {"hint", "rolled_hint", "fingerprint"}  # for those who may see the hints of keys
 LONGEST = 400
+OPENED = "opened"  # told every hour, so they are shown only to who asks for them
 
 # Where the filter of the page leads, and with what its tags begin. The first that fits counts.
 KINDS = {
@@ -21,6 +22,7 @@ KINDS = {
     ),
     "people": ("People", ("member:", "invitation:", "account:", "identity_provider:", "organization:second_factor")),
     "support": ("Support", ("support:", "admin:")),
+    OPENED: ("Openings of secrets", ("credential:",)),
     "settings": ("Settings", ("organization:", "webhook:", "audit:")),
 }
 THINGS = {
@@ -64,6 +66,7 @@ SENTENCES = {
     "account:second_factor": "changed their second factor",
     "account:sign_out": "ended their other sessions",
     "audit:export": "exported the audit log",
+    "credential:open": "opened secrets of the organization",
     "client_key:end_roll": "stopped the old text of client key {}",
     "client_key:hand_over": "handed over client key {}",
     "client_key:preferences": "changed the preferences of client key {}",

@@ -10,6 +10,7 @@ from keys import data_keys
 from keys.actions.health import TESTED_FIELDS, apply_test
 from keys.actions.writing import KEYHOLD, lock, tell
 from keys.models import ProviderKey, RetiredCredential
+from keys.openings import Purpose
 from keys.providers import Credential
 from keys.testing import TestResult, Verdict
 from keys.vault import VaultError
@@ -85,7 +86,7 @@ def locked(key: ProviderKey) -> ProviderKey:
 def holds(key: ProviderKey, credential: Credential) -> bool:
     """A credential that does not open is not the same: entering it again repairs the key."""
     try:
-        stored = data_keys.open_credential(key, data_keys.of(key.organization))
+        stored = data_keys.open_credential(key, data_keys.of(key.organization), Purpose.COMPARE)
     except VaultError:
         return False
     return all(

@@ -5,6 +5,7 @@ from keys.models.client_keys import ClientKey, ClientKeyQuerySet
 from keys.models.data_keys import DataKey
 from keys.models.health import HealthMark
 from keys.models.management_keys import ManagementKey, ManagementKeyQuerySet
+from keys.models.openings import Opening
 from keys.models.overrides import ModelOverride, ModelOverrideQuerySet, native_names
 from keys.models.provider_keys import ProviderKey, ProviderKeyQuerySet, RetiredCredential
 from keys.models.routing import ProviderPreference, RoutingPreference
@@ -18,6 +19,7 @@ __all__ = [
     "ManagementKeyQuerySet",
     "ModelOverride",
     "ModelOverrideQuerySet",
+    "Opening",
     "ProviderKey",
     "ProviderKeyQuerySet",
     "ProviderPreference",

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import QuerySet
 
 from keys import data_keys, second_factors, upkeep
+from keys.actions.openings import write_openings
 from keys.models import ClientKey
 from orgs.models import Organization
 
@@ -38,7 +39,10 @@ class Command(BaseCommand):
             data_keys.ring()
         except ValueError as problem:
             raise CommandError(str(problem)) from None
-        getattr(self, act)(options)
+        try:
+            getattr(self, act)(options)
+        finally:
+            write_openings()
 
     def status(self, options: dict[str, Any]) -> None:
         ring, wrapped = data_keys.ring(), upkeep.wrapped_by()
