@@ -1,14 +1,18 @@
 """The management API, as a program of Alice's uses it."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
 import time_machine
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.core.cache import cache
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -229,6 +233,23 @@ def test_every_address_refuses_what_it_does_not_know(program: Program) -> None:
     problem(answer, 415)
 
 
+OPERATIONS = [(route, method) for route in ROUTES for method in route.operations]
+
+
+@pytest.mark.parametrize(("route", "method"), OPERATIONS, ids=lambda each: getattr(each, "name", each))
+def test_every_operation_asks_what_the_maker_of_the_key_may_do(
+    route: Any, method: str, program: Program, alice: User, acme: Organization
+) -> None:
+    nothing = Group.objects.create(name="May do nothing")
+    Membership.objects.filter(user=alice).update(role=nothing)
+    path = re.sub("{.*?}", "x", route.path)
+    problem(program.call(method, path, {}), 403, "forbidden")
+    problem(Program().call(method, path, {}), 401, "unauthorized")
+    app, codename = route.operations[method].permission.split(".")
+    nothing.permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
+    assert program.call(method, path, {}).status_code not in (401, 403, 500)
+
+
 # Provider keys
 
 
@@ -433,6 +454,27 @@ def test_a_revoked_key_leaves_its_name_free(acme: Organization, by: Actor) -> No
     revoke_management_key(key=key, by=by)
     again, _ = issue_management_key(organization=acme, name="terraform", by=by)
     assert list(ManagementKey.objects.for_org(acme)) == [again, key]
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.usefixtures("postgres_only")
+def test_of_two_who_change_the_same_at_once_one_is_told(text: str, acme: Organization, by: Actor) -> None:
+    make_key(acme, by)
+
+    def change(body: dict[str, Any], seen: str, together: Barrier) -> int:
+        try:
+            together.wait()
+            return Program(text).call("PUT", MAIN, body, if_match=seen).status_code
+        finally:
+            connection.close()
+
+    for number in range(20):
+        seen, together = Program(text).call("GET", MAIN)["ETag"], Barrier(2)
+        bodies = ({"models": [f"mine-{number}"]}, {"models": [f"yours-{number}"]})
+        with ThreadPoolExecutor(2) as people:
+            statuses = list(people.map(change, bodies, [seen] * 2, [together] * 2))
+        assert sorted(statuses) == [200, 412]
+        assert ProviderKey.objects.get().allowed_models == bodies[statuses.index(200)]["models"]
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)

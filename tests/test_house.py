@@ -21,6 +21,7 @@ PURE = (
     "keys/restrictions.py",
     "keys/networks.py",
     "keys/order.py",
+    "keys/dotenv.py",
     "keys/schedule.py",
     "keys/pages/strip.py",
     "keys/pages/history.py",
