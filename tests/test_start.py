@@ -82,7 +82,7 @@ def test_a_bad_setting_stops_the_start_with_one_sentence_that_names_it(
     [
         ({"UPSTREAM_OVERRIDES": "{"}, "UPSTREAM_OVERRIDES is not JSON: "),
         ({"UPSTREAM_OVERRIDES": '{"openia": "http://x"}'}, "UPSTREAM_OVERRIDES names openia, which is none of "),
-        ({"SECRET_KEY": "x" * 50, "VAULT_KEYS": "k1:c2hvcnQ="}, "VAULT_KEYS"),
+        ({"SECRET_KEY": "x" * 50, "VAULT_KEYS": "k1:c2hvcnQ=", "AUDIT_KEY": "x" * 50}, "VAULT_KEYS"),
         ({"VAULT_KEYS": "k1:" + "A" * 43 + "="}, "SECRET_KEY is not set."),
         ({"SECRET_KEY": "x" * 50, "VAULT_KEYS": "k1:" + "A" * 43 + "="}, "AUDIT_KEY is not set."),
         ({"DATA_DIR": "/dev/null/keyhold"}, "DATA_DIR names a folder that cannot be made: "),
