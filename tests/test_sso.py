@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,17 +23,20 @@ from django.utils import timezone
 
 from byok_site.environment import name_servers
 from keys import data_keys, domains, upkeep
-from keys.actions.single_sign_on import DomainRefused, confirm_domain, set_enforced, set_identity_provider
-from orgs.actions import Actor
+from keys.actions.single_sign_on import DomainRefused, admit, confirm_domain, set_enforced, set_identity_provider
+from keys.sign_on import Person
+from orgs.actions import Actor, create_organization
 from orgs.actions_invitations import invite
 from orgs.models import AUDITOR, MEMBER, OWNER, AuditEvent, Identity, IdentityProvider, Membership, Organization, User
 from tests.fake_dns import FakeNameServer
 from tests.fake_oidc import EC_KEY, OTHER_KEY, FakeIdentityProvider, signed
+from tests.test_ingest import at_once
 
 pytestmark = pytest.mark.django_db
 
 PAGE = "/o/acme/settings/sign-on/"
 BY = Actor.command("tests")
+RACES = 100
 type SignIn = Callable[[User], Client]
 
 
@@ -694,6 +698,39 @@ def test_another_provider_demands_nothing_until_it_is_known_to_work(
     other.stop()
     changed = IdentityProvider.objects.get()
     assert (changed.issuer, changed.enforced) == (other.issuer, False)
+
+
+# Races
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_two_owners_who_sign_in_without_their_groups_at_once_leave_one_owner(
+    postgres_only: None, fake: FakeIdentityProvider, make_user: Callable[..., User]
+) -> None:
+    people = [make_user("Alice"), make_user("Bob")]
+    acme = create_organization(name="Acme", owner=people[0], by=BY)
+    provider = provide(fake, acme, owner_groups=["admins"])
+    owner = Group.objects.get(name=OWNER)
+    for number in range(RACES):
+        for person in people:
+            Membership.objects.update_or_create(organization=acme, user=person, defaults={"role": owner})
+        persons = [Person(str(person.pk), person.email, person.name, frozenset()) for person in people]
+        at_once(*(partial(admit, provider=provider, person=person, by=BY) for person in persons))
+        assert Membership.objects.for_org(acme).owners().count() == 1, f"race {number}"
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_somebody_new_who_signs_in_twice_at_once_has_one_account(
+    postgres_only: None, fake: FakeIdentityProvider, make_user: Callable[..., User]
+) -> None:
+    acme = create_organization(name="Acme", owner=make_user("Alice"), by=BY)
+    provider = provide(fake, acme)
+    for number in range(RACES):
+        dora = Person(str(number), f"dora{number}@example.com", "Dora", None)
+        first, second = at_once(*[partial(admit, provider=provider, person=dora, by=BY)] * 2)
+        assert first == second, f"race {number}"
+    assert Membership.objects.for_org(acme).count() == RACES + 1
+    assert AuditEvent.objects.filter(tag="member:join").count() == RACES
 
 
 # Who asks
