@@ -493,7 +493,14 @@ def refused(fake: FakeIdentityProvider, client: Client, words: str) -> None:
 # What comes back that was not begun here
 
 
-def test_a_sign_in_counts_once(client: Client, fake: FakeIdentityProvider, acmes: IdentityProvider) -> None:
+def test_a_sign_in_counts_once_even_if_it_fails(client: Client, fake: FakeIdentityProvider, acmes: IdentityProvider) -> None:
+    back = fake.visit(leave(client)).removeprefix("http://localhost:8000")
+    for address in (back.replace("state=", "state=x"), back):
+        assert client.get(address).status_code == 400
+        assert signed_in(client) is None
+
+
+def test_a_code_counts_once(client: Client, fake: FakeIdentityProvider, acmes: IdentityProvider) -> None:
     back = fake.visit(leave(client)).removeprefix("http://localhost:8000")
     client.get(back)
     client.logout()
