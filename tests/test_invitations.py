@@ -162,6 +162,21 @@ def test_what_cannot_be_sent_is_marked_and_can_be_sent_again(
     assert opened(link_in(mailoutbox[0]).split("/")[2]).get("/invite/").status_code == 200
 
 
+def test_who_signed_in_long_ago_confirms_first_and_finds_what_was_typed(
+    alices: Client, password: str, mailoutbox: list[EmailMessage]
+) -> None:
+    with time_machine.travel(timezone.now() + timedelta(minutes=16)):
+        asked = alices.post(SEND, {"emails": ERIN, "role": OWNER})["Location"]
+        assert asked.startswith("/signin/again/")
+        assert alices.post(asked, {"password": password})["Location"] == SEND
+        page = alices.get(SEND).text
+        assert f">\n{ERIN}</textarea>" in page
+        assert '<option value="Owner" selected>' in page
+        assert not Invitation.objects.exists()
+        assert alices.post(SEND, {"emails": ERIN, "role": OWNER})["Location"] == PAGE
+    assert len(mailoutbox) == 1
+
+
 def test_the_token_is_kept_nowhere(alices: Client, mailoutbox: list[EmailMessage], caplog: pytest.LogCaptureFixture) -> None:
     alices.post(SEND, {"emails": ERIN, "role": MEMBER})
     link = link_in(mailoutbox[0])
