@@ -74,6 +74,7 @@ SENTENCES = {
     "identity_provider:remove": "removed single sign-on",
     "identity_provider:set": "set up single sign-on",
     "identity_provider:verify": "showed that the domain of single sign-on is theirs",
+    "identity_provider:vouch": "let {} in",
     "invitation:resend": "sent the invitation of {} again",
     "invitation:send": "invited {}",
     "invitation:withdraw": "withdrew the invitation of {}",
