@@ -36,7 +36,6 @@ OF_ONE = ("organization__id__exact", "memberships__organization__id__exact")
 class Listed(admin.ModelAdmin):
     """To be read, not changed."""
 
-    actions: Any = None
     show_full_result_count = False
     list_per_page = 50
 
@@ -60,7 +59,7 @@ class Listed(admin.ModelAdmin):
 class OfOrganization(Listed):
     """Those of the organizations that the person has opened, as long as the visit lasts."""
 
-    list_select_related: Any = ("organization",)
+    list_select_related = ("organization",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).filter(organization__in=visited(request))

@@ -44,6 +44,7 @@ def open_grant(organization: Organization, now: datetime) -> SupportGrant | None
 @transaction.atomic
 def grant_support(*, organization: Organization, by: Actor) -> SupportGrant:
     """For 24 hours. One that is open already stays as it is."""
+    assert by.user is not None
     lock(organization)
     now = timezone.now()
     grant = open_grant(organization, now)
@@ -69,6 +70,7 @@ def end_grant(*, organization: Organization, by: Actor) -> None:
 @transaction.atomic
 def begin_visit(*, organization: Organization, reason: str, by: Actor) -> SupportVisit:
     """For an hour, and no longer than the grant where one is needed. Raises GrantNeeded."""
+    assert by.user is not None
     current, now = lock(organization), timezone.now()
     begun, until = now, now + VISITED
     if current.support_needs_grant:
