@@ -523,8 +523,11 @@ def test_what_one_organizations_provider_sends_is_not_taken_for_anothers(
     client: Client, fake: FakeIdentityProvider, acmes: IdentityProvider, globex: Organization
 ) -> None:
     back = fake.visit(leave(client)).removeprefix("http://localhost:8000")
-    assert client.get(back.replace(str(acmes.organization_id), str(globex.pk))).status_code == 400
-    assert signed_in(client) is None
+    provide(fake, globex, domain="globex.example")
+    answer = client.get(back.replace(str(acmes.organization_id), str(globex.pk)))
+    assert (answer.status_code, signed_in(client)) == (400, None)
+    assert "This sign-in was begun elsewhere" in answer.text
+    assert "/token" not in fake.asked
 
 
 def test_an_answer_in_the_name_of_another_provider_is_refused(
