@@ -9,8 +9,9 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group
-from django.test import Client
+from django.test import AsyncClient, Client
 from pytest_django import DjangoAssertNumQueries
 
 from keys.actions import add_key, disable_key, issue_client_key, report_leak
@@ -230,6 +231,16 @@ def test_the_csv_holds_all_that_matches_with_guarded_cells(
     assert (found[1]["before"], found[1]["after"]) == ('{"name": "Acme"}', '{"name": "@Acme, “Labs”"}')
     assert found[2]["at"] == "2026-11-23T12:00:00+00:00"
     assert [row["number"] for row in rows(alices.get(f"{CSV}?who=system"))] == ["2", "1"]
+
+
+def test_the_csv_streams_under_asgi(alices: Client) -> None:
+    async def fetch() -> bytes:
+        client = AsyncClient()
+        client.cookies = alices.cookies
+        response = await client.get(CSV)
+        return b"".join([part async for part in response.streaming_content])
+
+    assert async_to_sync(fetch)().startswith(b"number,at,who,address,event,")
 
 
 def test_an_export_is_told_in_the_log(alices: Client, acme: Organization, alice: User) -> None:

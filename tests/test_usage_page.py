@@ -330,10 +330,10 @@ def test_the_csv_streams_and_is_not_kept(owner: Client, acme: Organization) -> N
     b"".join(response.streaming_content)
 
 
-def test_the_csv_streams_under_asgi(acme: Organization, alice: User) -> None:
+def test_the_csv_streams_under_asgi(owner: Client) -> None:
     async def fetch() -> bytes:
         client = AsyncClient()
-        await client.aforce_login(alice, backend="allauth.account.auth_backends.AuthenticationBackend")
+        client.cookies = owner.cookies
         response = await client.get(CSV)
         return b"".join([part async for part in response.streaming_content])
 

@@ -1,14 +1,10 @@
 """The overview of an organization, its usage page and the same as CSV."""
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
-from itertools import batched
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -21,6 +17,7 @@ from keys.providers import PROVIDERS
 from orgs.access import org_view
 from orgs.confirming import confirmed
 from orgs.models import Membership, Organization
+from orgs.spreadsheets import streamed
 from usage import figures, links, overviews, privacy, queries, screens
 from usage.exports import csv_lines
 from usage.focus import focus_lines
@@ -30,7 +27,6 @@ from usage.recent import Recent, recent
 from usage.reports import Report, report
 
 COMMON = ("anthropic", "openai", "azure", "bedrock", "vertex", "groq")
-LINES_AT_ONCE = 500
 
 
 @require_safe
@@ -49,7 +45,7 @@ def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
 @confirmed()
 def usage_csv(request: HttpRequest, organization: Organization) -> HttpResponseBase:
     query = _query(request, organization, timezone.now())
-    return _streamed(request, csv_lines(organization, query), f"{organization.slug}-usage", query)
+    return streamed(request, csv_lines(organization, query), _named(f"{organization.slug}-usage", query))
 
 
 @require_safe
@@ -58,17 +54,11 @@ def usage_csv(request: HttpRequest, organization: Organization) -> HttpResponseB
 def usage_focus(request: HttpRequest, organization: Organization) -> HttpResponseBase:
     """Always by days, as hours are not kept in full: 24 hours are the two days that they touch."""
     query = _query(request, organization, timezone.now(), by="client")
-    return _streamed(request, focus_lines(organization, query), f"{organization.slug}-costs", query)
+    return streamed(request, focus_lines(organization, query), _named(f"{organization.slug}-costs", query))
 
 
-def _streamed(request: HttpRequest, lines: Iterator[str], name: str, query: Query) -> HttpResponseBase:
-    parts = ("".join(some) for some in batched(lines, LINES_AT_ONCE))
-    name = f"{name}-{query.period.first:%Y-%m-%d}-to-{query.period.last:%Y-%m-%d}.csv"
-    return StreamingHttpResponse(
-        _awaited(parts) if isinstance(request, ASGIRequest) else parts,
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "private, no-store"},
-    )
+def _named(name: str, query: Query) -> str:
+    return f"{name}-{query.period.first:%Y-%m-%d}-to-{query.period.last:%Y-%m-%d}"
 
 
 @require_safe
@@ -143,9 +133,3 @@ def _screen(shown: Report, recents: Recent, now: datetime) -> dict[str, Any]:
         "empty": screens.empty(shown, now),
         "clear": query.link(**dict.fromkeys(queries.FILTERS, "")),
     }
-
-
-async def _awaited(parts: Iterator[str]) -> AsyncIterator[str]:
-    """The same, for the ASGI server: each part is read in the thread of the request."""
-    while part := await sync_to_async(next)(parts, ""):
-        yield part
