@@ -83,6 +83,7 @@ def test_an_owner_wants_everyone_to_have_one(keyhold: Server, visit: Callable[..
     ada.look()
     ada.press("link", "Set up an app")
     ada.sees("Scan the square")
+    assert ada.complaints.pop().endswith("(Forbidden)")  # the page that kept her out
 
 
 def test_an_address_and_the_sessions_are_looked_after(keyhold: Server, visit: Callable[..., Visitor]) -> None:
