@@ -546,6 +546,15 @@ def test_a_sign_in_must_be_over_in_ten_minutes(client: Client, fake: FakeIdentit
     assert signed_in(client) is None
 
 
+def test_a_domain_that_is_another_by_then_signs_nobody_in(
+    client: Client, fake: FakeIdentityProvider, acmes: IdentityProvider
+) -> None:
+    back = fake.visit(leave(client)).removeprefix("http://localhost:8000")
+    IdentityProvider.objects.update(verified_at=None)
+    assert "This organization has no single sign-on any more." in client.get(back).text
+    assert signed_in(client) is None
+
+
 def test_what_a_provider_gives_as_a_reason_is_not_shown(
     client: Client, fake: FakeIdentityProvider, acmes: IdentityProvider
 ) -> None:
