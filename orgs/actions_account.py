@@ -74,7 +74,7 @@ def require_second_factor(*, organization: Organization, since: datetime | None,
 
 
 def _said(since: datetime | None) -> dict[str, str | None]:
-    return {"second_factor_from": since and since.isoformat(timespec="seconds")}
+    return {"second_factor_from": since.isoformat(timespec="seconds") if since else None}
 
 
 def _record(user: User, by: Actor, tag: str, changes: dict[str, Any] | None = None) -> None:

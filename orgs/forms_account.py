@@ -49,7 +49,8 @@ class SecondFactorForm(forms.Form):
     def __init__(self, *args: Any, organization: Organization, lacking: bool, **kwargs: Any) -> None:
         """lacking: whoever decides has none."""
         self.since, self.lacking = organization.second_factor_from, lacking
-        super().__init__(*args, initial={"who": AS_IT_IS if self.since else OFF}, **kwargs)
+        kwargs["initial"] = {"who": AS_IT_IS if self.since else OFF}
+        super().__init__(*args, **kwargs)
         kept = [(AS_IT_IS, f"Everyone, from {self.since:%-d %B %Y at %H:%M} UTC, as it is")] if self.since else []
         self.fields["who"].choices = [(OFF, "Nobody has to"), *kept, *GRACES.items()]  # type: ignore[attr-defined]
 
