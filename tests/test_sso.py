@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from byok_site.environment import name_servers
 from keys import data_keys, domains, upkeep
-from keys.actions.single_sign_on import DomainRefused, admit, confirm_domain, set_enforced, set_identity_provider
+from keys.actions.single_sign_on import DomainRefused, SecretNeeded, admit, confirm_domain, set_enforced, set_identity_provider
 from keys.sign_on import Person
 from orgs.actions import Actor, create_organization
 from orgs.actions_invitations import invite
@@ -206,6 +206,8 @@ def test_a_kept_secret_goes_to_no_other_address(
     assert answer.status_code == 422
     assert "made for another address or client" in answer.text
     assert elsewhere.asked == []
+    with pytest.raises(SecretNeeded):
+        set_identity_provider(organization=acmes.organization, said=said(elsewhere), secret="", by=BY)
     assert set_up(client_of(alice), fake, client_secret="", groups_claim="roles").status_code == 302
     kept = IdentityProvider.objects.get()
     assert (kept.groups_claim, kept.secret_version, kept.verified_at) == ("roles", 1, acmes.verified_at)
