@@ -34,9 +34,7 @@ class Organization(models.Model):
         null=True, help_text="From then on nobody enters without a second factor; null: nobody needs one."
     )
     support_needs_grant = models.BooleanField(default=False, help_text="Support opens it only with an owner's grant.")
-    delete_at = models.DateTimeField(
-        null=True, db_index=True, help_text="When it is deleted, with its data keys; null: never."
-    )
+    delete_at = models.DateTimeField(null=True, db_index=True, help_text="When it is deleted, with its data keys; null: never.")
     routing_version = models.PositiveIntegerField(default=1, editable=False)
     routing_changed_at = models.DateTimeField(db_default=Now(), db_index=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
