@@ -29,9 +29,8 @@ from keys.providers import PROVIDERS, Credential
 from keys.providers.errors import ErrorClass
 from keys.routing import FALLBACK, PRIORITIZED
 from keys.testing import TestResult, Verdict
-from orgs import support
-from orgs.actions import Actor, create_organization, set_platform
-from orgs.audit import happened
+from orgs.actions import Actor, create_organization, set_platform, support
+from orgs.audit.chain import happened
 from orgs.models import MEMBER, OWNER, Membership, Organization, User
 from usage import ingest
 

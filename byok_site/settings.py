@@ -136,7 +136,7 @@ TICK_PARTS = [
     "usage.leaving.watch_leaving",
     "usage.retention.keep_house",
     "byok_site.deleting.delete_due",
-    "orgs.audit_heads.write_heads",
+    "orgs.audit.heads.write_heads",
 ]
 
 # Time and language
@@ -166,7 +166,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "account_login"
-CSRF_FAILURE_VIEW = "orgs.views.form_too_old"
+CSRF_FAILURE_VIEW = "orgs.views.organizations.form_too_old"
 
 # Sign-in, by django-allauth
 ACCOUNT_ADAPTER = "orgs.adapter.PeopleAdapter"
@@ -210,7 +210,7 @@ LOGGING = {
     "loggers": {
         "django.request": {"level": "ERROR"},  # an answer of 404 or 422 is no news, and addresses hold tokens
         "django.tasks": {"level": "WARNING"},  # nor is a task that was done
-        "orgs.audit_heads": {"level": "INFO", "handlers": ["stdout"], "propagate": False},  # once a day, and no trouble
+        "orgs.audit.heads": {"level": "INFO", "handlers": ["stdout"], "propagate": False},  # once a day, and no trouble
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
 }

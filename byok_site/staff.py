@@ -16,10 +16,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from byok_site import diagnosis, finding
 from keys.models import ProviderKey
-from orgs import support
+from orgs.actions import support
+from orgs.actions.support import GrantNeeded
 from orgs.confirming import confirmed, refill
 from orgs.models import Organization, SupportVisit
-from orgs.support import GrantNeeded
 from usage import requests
 from usage.periods import zone
 

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 
 from orgs.models import Membership, Organization, User
 
-type OrgView = Callable[..., HttpResponse]
+type OrgView = Callable[..., HttpResponseBase]
 
 
 def org_view(permission: str) -> Callable[[OrgView], OrgView]:
@@ -22,7 +22,7 @@ def org_view(permission: str) -> Callable[[OrgView], OrgView]:
 
     def decorate(view: OrgView) -> OrgView:
         @wraps(view)
-        def enter(request: HttpRequest, org_slug: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        def enter(request: HttpRequest, org_slug: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
             organization = find(request, org_slug)
             if is_kept_out(request, organization):
                 return render(request, "orgs/second_factor_needed.html", {"kept_from": organization}, status=403)
@@ -47,7 +47,7 @@ def lacks_second_factor(request: HttpRequest) -> bool:
     return Membership.objects.filter(pk=membership.pk).lacking_second_factor().exists()
 
 
-def forbidden(request: HttpRequest, organization: Organization) -> HttpResponse:
+def forbidden(request: HttpRequest, organization: Organization) -> HttpResponseBase:
     """Names those who may be asked."""
     owners = Membership.objects.for_org(organization).owners().select_related("user")
     return render(request, "orgs/forbidden.html", {"org": organization, "owners": owners}, status=403)

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from orgs import confirming, single_sign_on
 from orgs.actions import Actor, address_of
-from orgs.actions_account import set_password
+from orgs.actions.account import set_password
 from orgs.models import User
 
 

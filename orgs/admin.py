@@ -18,9 +18,9 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from orgs import invitations, redaction, support
-from orgs.actions import Actor, set_platform
-from orgs.actions_invitations import NoInvitation, resend_invitation
+from orgs import invitations, redaction
+from orgs.actions import Actor, set_platform, support
+from orgs.actions.invitations import NoInvitation, resend_invitation
 from orgs.models import AuditEvent, Invitation, Membership, Organization, SupportVisit, User
 
 for model in (Authenticator, EmailAddress, UserSession):  # they show second factors and session keys

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from orgs.actions_invitations import LASTS, Letter
+from orgs.actions.invitations import LASTS, Letter
 from orgs.models import Invitation
 
 log = logging.getLogger(__name__)

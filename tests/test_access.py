@@ -18,7 +18,7 @@ from keys.actions import add_key, issue_client_key, issue_management_key
 from keys.actions.webhooks import add_webhook
 from keys.providers import Credential
 from orgs.actions import Actor
-from orgs.actions_invitations import invite
+from orgs.actions.invitations import invite
 from orgs.models import MEMBER, Delivery, Membership, Organization, User
 from tests.attempts import attempt, id_given
 from tests.staff import give_second_factor

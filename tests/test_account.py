@@ -20,7 +20,7 @@ from django.utils import timezone
 from keys import data_keys, second_factors
 from keys.vault import VaultError
 from orgs.actions import Actor
-from orgs.actions_account import AddressTaken, change_email, end_sessions, require_second_factor, set_password
+from orgs.actions.account import AddressTaken, change_email, end_sessions, require_second_factor, set_password
 from orgs.models import AuditEvent, Membership, Organization, User
 
 pytestmark = pytest.mark.django_db

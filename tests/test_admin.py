@@ -9,8 +9,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
-from orgs import support
-from orgs.actions import Actor
+from orgs.actions import Actor, support
 from orgs.models import AuditEvent, Membership, Organization, User
 from tests.staff import give_second_factor, join_support
 

@@ -15,7 +15,7 @@ from django.db.models import F
 
 from keys.tasks import tick
 from orgs.actions import Actor, record
-from orgs.audit_heads import path, read_heads, write_heads
+from orgs.audit.heads import path, read_heads, write_heads
 from orgs.models import AuditEvent, AuditHead, Organization
 from tests.tampering import behind_the_trigger
 
@@ -213,7 +213,7 @@ def test_what_is_known_of_an_organization_that_was_deleted_is_no_problem(log: Or
 
 
 def test_the_digest_of_each_line_is_logged(log: Organization, caplog: pytest.LogCaptureFixture, monkeypatch: Any) -> None:
-    monkeypatch.setattr(logging.getLogger("orgs.audit_heads"), "propagate", True)  # to where caplog listens
+    monkeypatch.setattr(logging.getLogger("orgs.audit.heads"), "propagate", True)  # to where caplog listens
     write_heads(NOW)
     [line] = path().read_text().splitlines()
     assert hashlib.sha256(line.encode()).hexdigest() in caplog.text

@@ -30,10 +30,10 @@ from keys.providers import Credential
 from keys.sign_on import Person
 from keys.testing import TestResult, Verdict
 from orgs.actions import Actor
-from orgs.actions_invitations import Letter, digest_of, invite
-from orgs.actions_members import set_role
+from orgs.actions.invitations import Letter, digest_of, invite
+from orgs.actions.members import set_role
+from orgs.actions.support import grant_support
 from orgs.models import MEMBER, OWNER, AuditEvent, Delivery, Identity, IdentityProvider, Organization, User, Webhook
-from orgs.support import grant_support
 from usage.actions import set_budget, set_limit, set_model_price
 from usage.actions_prices import set_invoices, set_key_price
 from usage.invoices import Billed
@@ -181,24 +181,24 @@ ACTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "orgs.actions.set_organization": lambda w: w.org | {"name": "Acme Labs"},
     "orgs.actions.set_platform": lambda w: w.org | {"is_platform": True},
     "orgs.actions.set_up_first_owner": lambda w: {"email": "d@example.com", "password": "x", "organization_name": "Initech"},
-    "orgs.actions_account.change_email": lambda w: {"user": w.alice, "email": "alice@example.org"},
-    "orgs.actions_account.end_sessions": lambda w: {"user": w.alice},
-    "orgs.actions_account.note_second_factors": lambda w: {"user": w.alice, "before": w.second_factor()},
-    "orgs.actions_account.require_second_factor": lambda w: w.org | {"since": NOW},
-    "orgs.actions_account.set_password": lambda w: {"user": w.alice, "password": "another horse battery"},
-    "orgs.actions_invitations.invite": lambda w: w.org | {"emails": ["erin@example.com"], "role": MEMBER},
-    "orgs.actions_invitations.join": lambda w: w.invited(),
-    "orgs.actions_invitations.resend_invitation": lambda w: {"invitation": w.letter().invitation},
-    "orgs.actions_invitations.withdraw_invitation": lambda w: {"invitation": w.letter().invitation},
-    "orgs.actions_members.hand_over_ownership": lambda w: w.org | {"to": w.bob},
-    "orgs.actions_members.remove_member": lambda w: w.org | {"user": w.bob},
-    "orgs.actions_members.set_role": lambda w: w.org | {"user": w.bob, "role": OWNER},
-    "orgs.support.begin_visit": lambda w: w.org | {"reason": "Ticket 20418"},
-    "orgs.support.change_person": lambda w: {"user": w.bob, "name": "Robert"},
-    "orgs.support.end_grant": lambda w: w.granted(),
-    "orgs.support.end_sessions": lambda w: {"user": w.bob},
-    "orgs.support.grant_support": lambda w: w.org,
-    "orgs.support.record_diagnostics": lambda w: w.org,
+    "orgs.actions.account.change_email": lambda w: {"user": w.alice, "email": "alice@example.org"},
+    "orgs.actions.account.end_sessions": lambda w: {"user": w.alice},
+    "orgs.actions.account.note_second_factors": lambda w: {"user": w.alice, "before": w.second_factor()},
+    "orgs.actions.account.require_second_factor": lambda w: w.org | {"since": NOW},
+    "orgs.actions.account.set_password": lambda w: {"user": w.alice, "password": "another horse battery"},
+    "orgs.actions.invitations.invite": lambda w: w.org | {"emails": ["erin@example.com"], "role": MEMBER},
+    "orgs.actions.invitations.join": lambda w: w.invited(),
+    "orgs.actions.invitations.resend_invitation": lambda w: {"invitation": w.letter().invitation},
+    "orgs.actions.invitations.withdraw_invitation": lambda w: {"invitation": w.letter().invitation},
+    "orgs.actions.members.hand_over_ownership": lambda w: w.org | {"to": w.bob},
+    "orgs.actions.members.remove_member": lambda w: w.org | {"user": w.bob},
+    "orgs.actions.members.set_role": lambda w: w.org | {"user": w.bob, "role": OWNER},
+    "orgs.actions.support.begin_visit": lambda w: w.org | {"reason": "Ticket 20418"},
+    "orgs.actions.support.change_person": lambda w: {"user": w.bob, "name": "Robert"},
+    "orgs.actions.support.end_grant": lambda w: w.granted(),
+    "orgs.actions.support.end_sessions": lambda w: {"user": w.bob},
+    "orgs.actions.support.grant_support": lambda w: w.org,
+    "orgs.actions.support.record_diagnostics": lambda w: w.org,
     "keys.actions.client_keys.change_client_key": lambda w: {"key": w.client(), "name": "api", "terms": actions.Terms()},
     "keys.actions.client_keys.hand_over_client_key": lambda w: {"key": w.client(), "to": w.bob},
     "keys.actions.client_keys.issue_client_key": lambda w: w.org | {"name": "web-app"},

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from keys.models import DataKey
 from orgs.actions import Actor, record, set_organization
-from orgs.audit import mac
+from orgs.audit.chain import mac
 from orgs.models import AuditEvent, AuditHead, Organization, User
 from tests.tampering import let_tests_truncate
 

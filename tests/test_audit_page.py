@@ -17,9 +17,10 @@ from pytest_django import DjangoAssertNumQueries
 from keys.actions import add_key, disable_key, issue_client_key, report_leak
 from keys.models import ProviderKey
 from keys.providers import Credential
-from orgs import audit_log, audit_words
 from orgs.actions import Actor, record, set_organization
-from orgs.audit import happened
+from orgs.audit import log as audit_log
+from orgs.audit import words as audit_words
+from orgs.audit.chain import happened
 from orgs.models import AUDITOR, AuditEvent, Membership, Organization, User
 
 pytestmark = pytest.mark.django_db

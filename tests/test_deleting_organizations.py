@@ -22,7 +22,7 @@ from keys.models import DataKey, ProviderKey
 from keys.providers import Credential
 from keys.tasks import tick
 from orgs.actions import Actor, create_organization
-from orgs.actions_invitations import invite
+from orgs.actions.invitations import invite
 from orgs.models import MEMBER, AuditEvent, Membership, Notice, Organization, User
 from tests.attempts import attempt
 from usage.ingest import book

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from keys.actions.deleting import delete_organization, keep_organization
 from orgs.actions import Actor, create_organization
-from orgs.actions_invitations import (
+from orgs.actions.invitations import (
     HasAccount,
     NoInvitation,
     digest_of,
@@ -27,7 +27,7 @@ from orgs.actions_invitations import (
     resend_invitation,
     withdraw_invitation,
 )
-from orgs.actions_members import ROLES, remove_member, set_role
+from orgs.actions.members import ROLES, remove_member, set_role
 from orgs.models import AUDITOR, MEMBER, OWNER, AuditEvent, Invitation, Membership, Organization, User
 
 pytestmark = pytest.mark.django_db

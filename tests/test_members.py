@@ -20,8 +20,8 @@ from keys.actions import issue_client_key
 from keys.actions.leaving import end_membership
 from keys.models import ClientKey
 from orgs.actions import Actor, create_organization
-from orgs.actions_invitations import invite
-from orgs.actions_members import LastOwner, hand_over_ownership, remove_member, set_role
+from orgs.actions.invitations import invite
+from orgs.actions.members import LastOwner, hand_over_ownership, remove_member, set_role
 from orgs.models import AUDITOR, MEMBER, OWNER, AuditEvent, Invitation, Membership, Notice, Organization, User
 
 pytestmark = pytest.mark.django_db

@@ -9,7 +9,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from orgs.actions import Actor, set_organization
-from orgs.forms import time_zones
+from orgs.forms.organizations import time_zones
 from orgs.models import AuditEvent, Organization, User
 from usage.periods import zone
 

@@ -26,7 +26,7 @@ from keys import data_keys, domains, upkeep
 from keys.actions.single_sign_on import DomainRefused, SecretNeeded, admit, confirm_domain, set_enforced, set_identity_provider
 from keys.sign_on import Person
 from orgs.actions import Actor, create_organization
-from orgs.actions_invitations import invite
+from orgs.actions.invitations import invite
 from orgs.models import AUDITOR, MEMBER, OWNER, AuditEvent, Identity, IdentityProvider, Membership, Organization, User
 from tests.fake_dns import FakeNameServer
 from tests.fake_oidc import EC_KEY, OTHER_KEY, FakeIdentityProvider, signed

@@ -23,9 +23,8 @@ from django.utils import timezone
 from keys.actions import add_key, issue_client_key
 from keys.models import ClientKey, ProviderKey
 from keys.providers import Credential
-from orgs import support
-from orgs.actions import Actor, set_organization
-from orgs.actions_invitations import invite
+from orgs.actions import Actor, set_organization, support
+from orgs.actions.invitations import invite
 from orgs.models import AuditEvent, Organization, SupportGrant, SupportVisit, User
 from tests.attempts import attempt, id_given
 from tests.staff import give_second_factor, join_support

@@ -15,9 +15,8 @@ from django.utils import timezone
 from keys.actions import add_key, issue_client_key
 from keys.models import ModelOverride
 from keys.providers import Credential
-from orgs import support
-from orgs.actions import Actor
-from orgs.actions_invitations import invite
+from orgs.actions import Actor, support
+from orgs.actions.invitations import invite
 from orgs.models import Organization, SupportVisit, User
 from tests.attempts import attempt, id_given
 from tests.staff import give_second_factor, join_support

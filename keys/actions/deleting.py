@@ -9,7 +9,7 @@ from django.utils import timezone
 from keys.actions.routing import pause, routing_of
 from keys.actions.writing import stamp, tell
 from orgs.actions import Actor
-from orgs.actions_members import check_owner
+from orgs.actions.members import check_owner
 from orgs.models import Notice, Organization
 
 WAIT = timedelta(days=7)

@@ -5,7 +5,7 @@ from django.db import transaction
 from keys.actions.client_keys import revoke_of_member
 from keys.actions.writing import lock
 from orgs.actions import Actor
-from orgs.actions_members import remove_member
+from orgs.actions.members import remove_member
 from orgs.models import Organization, User
 
 

@@ -13,9 +13,8 @@ from keys import data_keys
 from keys.actions.writing import lock
 from keys.openid import SignInRefused
 from keys.sign_on import Person
-from orgs import actions_members
 from orgs.actions import Actor, record
-from orgs.actions_members import LastOwner
+from orgs.actions.members import LastOwner, set_role
 from orgs.models import Identity, IdentityProvider, Membership, Organization, User
 from orgs.single_sign_on import role_by_groups
 
@@ -152,7 +151,7 @@ def keep_role(provider: IdentityProvider, person: Person, membership: Membership
     """The last owner stays one, whatever the groups say."""
     role = role_by_groups(provider, person.groups, membership.role.name)
     try:
-        actions_members.set_role(organization=provider.organization, user=membership.user, role=role, by=by)
+        set_role(organization=provider.organization, user=membership.user, role=role, by=by)
     except LastOwner:
         return
 

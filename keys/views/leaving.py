@@ -15,7 +15,7 @@ from keys.forms.client_keys import LeavingForm
 from keys.models import ClientKey
 from orgs.access import org_view
 from orgs.actions import Actor
-from orgs.actions_members import LastOwner
+from orgs.actions.members import LastOwner
 from orgs.confirming import confirmed, refill
 from orgs.models import OWNER, Membership, Organization, User
 

@@ -8,7 +8,7 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-from orgs.audit import link
+from orgs.audit.chain import link
 
 BATCH = 500
 KEEP = """

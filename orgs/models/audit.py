@@ -14,7 +14,7 @@ from orgs.models.people import User
 class AuditEvent(models.Model):
     """Who did what. Written in the transaction of the act itself; never changed, never with a secret in it.
 
-    PostgreSQL refuses to change events, and to delete them other than with their organization. See orgs/audit.py.
+    PostgreSQL refuses to change events, and to delete them other than with their organization. See orgs/audit/chain.py.
     """
 
     organization = models.ForeignKey(Organization, on_delete=models.DB_CASCADE, related_name="audit_events")

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from orgs import audit_check
-from orgs.audit_heads import read_heads
+from orgs.audit import check as audit_check
+from orgs.audit.heads import read_heads
 from orgs.models import Organization
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from orgs import actions
-from orgs.forms import SetupForm
+from orgs.forms.organizations import SetupForm
 
 
 class Command(BaseCommand):

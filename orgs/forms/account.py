@@ -6,10 +6,19 @@ from typing import Any
 from django import forms
 
 from orgs import single_sign_on
+from orgs.forms.fields import person_name
 from orgs.models import Organization, User
 
 OFF, AS_IT_IS = "off", "as it is"
 GRACES = {"0": "Everyone, from now on", "7": "Everyone, in 7 days", "14": "Everyone, in 14 days", "30": "Everyone, in 30 days"}
+
+
+class ProfileForm(forms.ModelForm):
+    name = person_name("Name")
+
+    class Meta:
+        model = User
+        fields = ("name",)
 
 
 class EmailForm(forms.Form):

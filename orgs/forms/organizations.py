@@ -1,23 +1,12 @@
-"""Forms about people and organizations."""
+"""Forms about organizations."""
 
 from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
-from django.contrib.auth import password_validation
 
-from orgs import names
-from orgs.models import Organization, User
-
-
-class NameField(forms.CharField):
-    """A name that keeps the rules of orgs/names.py."""
-
-    def to_python(self, value: Any) -> str:
-        try:
-            return names.clean(super().to_python(value) or "")
-        except ValueError as problem:
-            raise forms.ValidationError(str(problem)) from None
+from orgs.forms.fields import NameField, check_new_password, new_password, person_name
+from orgs.models import Organization
 
 
 class OrganizationForm(forms.Form):
@@ -95,20 +84,6 @@ class SupportForm(SettingsForm):
         }
 
 
-class ProfileForm(forms.ModelForm):
-    name = NameField(
-        max_length=80,
-        label="Name",
-        help_text="Shown to the people you work with.",
-        widget=forms.TextInput(attrs={"autocomplete": "name"}),
-        error_messages={"required": "Enter your name."},
-    )
-
-    class Meta:
-        model = User
-        fields = ("name",)
-
-
 class SetupForm(forms.Form):
     """The first organization and its owner. The page and `manage.py setup` share it."""
 
@@ -118,13 +93,7 @@ class SetupForm(forms.Form):
         help_text="Your company or team.",
         error_messages={"required": "Enter a name for the organization, for example Acme."},
     )
-    name = NameField(
-        max_length=80,
-        required=False,
-        label="Your name",
-        help_text="Shown to the people you work with.",
-        widget=forms.TextInput(attrs={"autocomplete": "name"}),
-    )
+    name = person_name(required=False)
     email = forms.EmailField(
         max_length=254,
         label="Email",
@@ -135,21 +104,8 @@ class SetupForm(forms.Form):
             "invalid": "Enter a whole email address, for example ada@example.com.",
         },
     )
-    password = forms.CharField(
-        max_length=200,
-        strip=False,
-        label="Password",
-        help_text="At least 10 characters.",
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        error_messages={"required": "Choose a password."},
-    )
+    password = new_password()
 
     def clean(self) -> dict[str, Any]:
-        data = super().clean() or {}
-        if "password" in data:
-            person = User(email=data.get("email", ""), name=data.get("name", ""))
-            try:
-                password_validation.validate_password(data["password"], person)
-            except forms.ValidationError as problem:
-                self.add_error("password", problem)
-        return data
+        check_new_password(self, self.cleaned_data.get("email", ""))
+        return self.cleaned_data

@@ -1,29 +1,36 @@
-"""Pages about a person's own account that are ours: another address, sessions, and what allauth's pages do besides."""
+"""Pages about a person's own account that are ours: profile, theme, another address, sessions; and what allauth's do besides."""
 
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from allauth.account.adapter import get_adapter
+from allauth.account.views import logout
 from allauth.core import ratelimit
 from allauth.usersessions.models import UserSession
+from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
 from django.core import signing
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST
 
-from orgs import actions_account, sessions
+from orgs import sessions
 from orgs.access import org_view
 from orgs.actions import Actor
-from orgs.actions_account import AddressTaken
+from orgs.actions import account as actions_account
+from orgs.actions.account import AddressTaken
 from orgs.confirming import confirmed, refill
-from orgs.forms_account import EmailForm, SecondFactorForm
+from orgs.context import THEMES
+from orgs.forms.account import EmailForm, ProfileForm, SecondFactorForm
 from orgs.models import Membership, Organization, User
 
+YEAR = 365 * 24 * 60 * 60
 LINK_SECONDS = 24 * 60 * 60
 
 type View = Callable[..., HttpResponseBase]
@@ -50,6 +57,43 @@ def noting_second_factors(view: View) -> View:
 def signed_in(request: HttpRequest) -> User:
     """As the database has them now."""
     return User.objects.get(pk=request.user.pk)
+
+
+def profile(request: HttpRequest) -> HttpResponse:
+    form = ProfileForm(request.POST if request.method == "POST" else None, instance=User.objects.get(pk=request.user.pk))
+    if form.is_valid():
+        form.save()
+        messages.success(request, "Your name is saved.")
+        return redirect("account")
+    return render(request, "account/profile.html", {"form": form, "page": "account"}, status=422 if form.is_bound else 200)
+
+
+@require_POST
+def theme(request: HttpRequest) -> HttpResponse:
+    """Keeps the choice in a cookie, so the server draws the page in it and nothing flashes."""
+    response = redirect(back(request))
+    choice = request.POST.get("theme", "")
+    if choice in THEMES:
+        response.set_cookie("theme", choice, max_age=YEAR, secure=settings.HTTPS, httponly=True, samesite="Lax")
+    else:
+        response.delete_cookie("theme")
+    return response
+
+
+def back(request: HttpRequest) -> str:
+    """The page of this site that the form stood on."""
+    url = request.POST.get("next", "")
+    own = url_has_allowed_host_and_scheme(url, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    return url if own else "home"
+
+
+@login_not_required
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """Signs out on POST and empties the browser of what this site left there."""
+    response = logout(request)
+    if request.method == "POST":
+        response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -1,7 +1,7 @@
 """The audit log as a chain for each organization: what was written can be neither changed nor left out unnoticed.
 
 Each event carries an HMAC over what it says and the mac before it. The key of an organization's chain comes from AUDIT_KEY,
-which is not in the database. `orgs/audit_check.py` finds what does not fit.
+which is not in the database. `orgs/audit/check.py` finds what does not fit.
 """
 
 import hashlib

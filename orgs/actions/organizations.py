@@ -1,62 +1,17 @@
-"""Writes about people and organizations, each with its audit event in the same transaction."""
+"""Writes about organizations."""
 
-from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Any, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 from django.contrib.auth.models import Group
-from django.db import IntegrityError, models, transaction
-from django.http import HttpRequest
+from django.db import IntegrityError, transaction
 
-from orgs import audit, names
+from orgs import names
+from orgs.actions.recording import Actor, record
 from orgs.models import OWNER, Membership, Organization, User
 
 
 class AlreadySetUp(Exception):
     """There is a first owner already; more people come by invitation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who acts: a signed-in person, or a command on the server (then `user` is None)."""
-
-    label: str
-    user: User | None = None
-    address: str | None = None
-
-    @classmethod
-    def of(cls, request: HttpRequest) -> "Actor":
-        user = request.user
-        assert isinstance(user, User)
-        return cls(label=str(user), user=user, address=address_of(request))
-
-    @classmethod
-    def command(cls, name: str) -> "Actor":
-        return cls(label=f"manage.py {name}")
-
-
-def address_of(request: HttpRequest) -> str | None:
-    """Where it comes from; None where that is no address, as the `unknown` that some proxies say."""
-    try:
-        return str(ip_address(request.META.get("REMOTE_ADDR", "")))
-    except ValueError:
-        return None
-
-
-def record(
-    *, organization: Organization, by: Actor, tag: str, target: models.Model, changes: dict[str, Any] | None = None
-) -> None:
-    """Write one audit event, or raise. Call it inside the transaction of the act; `tag` reads `provider_key:add`."""
-    audit.append(
-        organization,
-        actor=by.user,
-        actor_label=by.label[:120],
-        address=by.address,
-        tag=tag,
-        target_id=str(target.pk),
-        target_label=str(target)[:160],
-        changes=changes or {},
-    )
 
 
 @transaction.atomic

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from orgs.actions import Actor, record
-from orgs.actions_members import check_owner, group, lock
+from orgs.actions.members import check_owner, group, lock
 from orgs.models import Invitation, Membership, Organization, User
 
 LASTS = timedelta(days=7)

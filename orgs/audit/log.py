@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Q, QuerySet
 from django.utils.formats import date_format
 
-from orgs.audit_words import KINDS, OPENED, SECRET, Change, changes, sentence
+from orgs.audit.words import KINDS, OPENED, SECRET, Change, changes, sentence
 from orgs.models import AuditEvent, Membership, Organization
 from orgs.spreadsheets import Echo, guarded
 from orgs.zones import zone

@@ -5,9 +5,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
-from orgs import support
 from orgs.access import org_view
-from orgs.actions import Actor
+from orgs.actions import Actor, support
 from orgs.models import Organization
 
 

@@ -4,14 +4,13 @@ import re
 from typing import Any
 
 from django import forms
-from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from orgs.actions_invitations import MOST_AT_ONCE, members_among
-from orgs.actions_members import ROLES
-from orgs.forms import NameField
-from orgs.models import MEMBER, Organization, User
+from orgs.actions.invitations import MOST_AT_ONCE, members_among
+from orgs.actions.members import ROLES
+from orgs.forms.fields import check_new_password, new_password, person_name
+from orgs.models import MEMBER, Organization
 
 SEPARATOR = re.compile(r"[\s,;]+")
 LONGEST = 254
@@ -40,7 +39,7 @@ class InviteForm(forms.Form):
         help_text="One on each line. Invitations last 7 days.",
         error_messages={
             "required": "Enter at least one email address.",
-            "max_length": f"Invite {MOST_AT_ONCE} at a time at most.",
+            "max_length": TOO_MANY,
         },
     )
     role = role_field()
@@ -80,31 +79,13 @@ def problem_of(email: str, members: set[str]) -> str:
 class JoinForm(forms.Form):
     """A new account for the address of an invitation."""
 
-    name = NameField(
-        max_length=80,
-        label="Your name",
-        help_text="Shown to the people you work with.",
-        widget=forms.TextInput(attrs={"autocomplete": "name"}),
-        error_messages={"required": "Enter your name."},
-    )
-    password = forms.CharField(
-        max_length=200,
-        strip=False,
-        label="Password",
-        help_text="At least 10 characters.",
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        error_messages={"required": "Choose a password."},
-    )
+    name = person_name()
+    password = new_password()
 
     def __init__(self, *args: Any, email: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.email = email
 
     def clean(self) -> dict[str, Any]:
-        data = self.cleaned_data
-        if "password" in data:
-            try:
-                password_validation.validate_password(data["password"], User(email=self.email, name=data.get("name", "")))
-            except ValidationError as problem:
-                self.add_error("password", problem)
-        return data
+        check_new_password(self, self.email)
+        return self.cleaned_data

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from orgs import sessions, single_sign_on
 from orgs.actions import Actor, address_of
-from orgs.actions_invitations import (
+from orgs.actions.invitations import (
     ForSomebodyElse,
     HasAccount,
     NoInvitation,
@@ -19,7 +19,7 @@ from orgs.actions_invitations import (
     join,
     join_with_new_account,
 )
-from orgs.forms_members import JoinForm
+from orgs.forms.members import JoinForm
 from orgs.models import Invitation, Organization, User
 
 KEPT = "invitation"

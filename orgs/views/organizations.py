@@ -1,26 +1,21 @@
-"""Pages about people and organizations. Sign-in itself is django-allauth's; see orgs/urls.py."""
+"""Pages about organizations, and the first owner's. Sign-in itself is django-allauth's; see orgs/urls.py."""
 
-from allauth.account.views import logout
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
-from orgs import actions, sessions, setup, support
+from orgs import actions, sessions, setup
 from orgs.access import org_view
-from orgs.actions import Actor, AlreadySetUp
-from orgs.context import THEMES
-from orgs.forms import GeneralForm, MembersForm, OrganizationForm, ProfileForm, SettingsForm, SetupForm, SupportForm
+from orgs.actions import Actor, AlreadySetUp, support
+from orgs.forms.organizations import GeneralForm, MembersForm, OrganizationForm, SettingsForm, SetupForm, SupportForm
 from orgs.models import Membership, Organization, User
 
 CARDS: dict[str, type[SettingsForm]] = {"general": GeneralForm, "members": MembersForm, "support": SupportForm}
-YEAR = 365 * 24 * 60 * 60
 
 
 @require_safe
@@ -80,43 +75,6 @@ def first_owner(request: HttpRequest, token: str) -> HttpResponse:
     return render(request, "orgs/set_up.html", {"form": form}, status=answer(form))
 
 
-def account(request: HttpRequest) -> HttpResponse:
-    form = ProfileForm(sent(request), instance=User.objects.get(pk=request.user.pk))
-    if form.is_valid():
-        form.save()
-        messages.success(request, "Your name is saved.")
-        return redirect("account")
-    return render(request, "account/profile.html", {"form": form, "page": "account"}, status=answer(form))
-
-
-@require_POST
-def theme(request: HttpRequest) -> HttpResponse:
-    """Keeps the choice in a cookie, so the server draws the page in it and nothing flashes."""
-    response = redirect(back(request))
-    choice = request.POST.get("theme", "")
-    if choice in THEMES:
-        response.set_cookie("theme", choice, max_age=YEAR, secure=settings.HTTPS, httponly=True, samesite="Lax")
-    else:
-        response.delete_cookie("theme")
-    return response
-
-
-def back(request: HttpRequest) -> str:
-    """The page of this site that the form stood on."""
-    url = request.POST.get("next", "")
-    own = url_has_allowed_host_and_scheme(url, allowed_hosts={request.get_host()}, require_https=request.is_secure())
-    return url if own else "home"
-
-
-@login_not_required
-def sign_out(request: HttpRequest) -> HttpResponse:
-    """Signs out on POST and empties the browser of what this site left there."""
-    response = logout(request)
-    if request.method == "POST":
-        response.headers["Clear-Site-Data"] = '"cache", "storage"'
-    return response
-
-
 def form_too_old(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Django's CSRF check refused the form: mostly a page from before the last sign-in."""
     return render(request, "403_csrf.html", status=403)
@@ -127,6 +85,6 @@ def sent(request: HttpRequest) -> QueryDict | None:
     return request.POST if request.method == "POST" else None
 
 
-def answer(form: OrganizationForm | ProfileForm | SetupForm) -> int:
+def answer(form: OrganizationForm | SetupForm) -> int:
     """422 for a form that was sent and refused, so htmx shows it and nothing takes it for done."""
     return 422 if form.is_bound and not form.is_valid() else 200

@@ -20,10 +20,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from orgs import invitations
 from orgs.access import org_view
 from orgs.actions import Actor
-from orgs.actions_invitations import AlreadyMembers, NoInvitation, invite, resend_invitation, withdraw_invitation
-from orgs.actions_members import LastOwner, hand_over_ownership, set_role
+from orgs.actions.invitations import AlreadyMembers, NoInvitation, invite, resend_invitation, withdraw_invitation
+from orgs.actions.members import LastOwner, hand_over_ownership, set_role
 from orgs.confirming import confirmed, refill
-from orgs.forms_members import InviteForm, RoleForm
+from orgs.forms.members import InviteForm, RoleForm
 from orgs.models import AUDITOR, MEMBER, OWNER, Invitation, Membership, MembershipQuerySet, Organization
 
 EDIT = "orgs.change_membership"

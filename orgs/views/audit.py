@@ -6,10 +6,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from orgs import audit_log
 from orgs.access import org_view
 from orgs.actions import Actor, record_export
-from orgs.audit_words import KINDS
+from orgs.audit import log as audit_log
+from orgs.audit.words import KINDS
 from orgs.confirming import confirmed
 from orgs.models import Organization
 from orgs.spreadsheets import streamed

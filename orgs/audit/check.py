@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from orgs.audit import mac
-from orgs.audit_heads import Written
+from orgs.audit.chain import mac
+from orgs.audit.heads import Written
 from orgs.models import AuditEvent, AuditHead, Organization
 
 MOST_COMPARED = 50  # misfits among which those that only changed places are looked for
