@@ -60,9 +60,10 @@ def signed_in(request: HttpRequest) -> User:
 
 
 def profile(request: HttpRequest) -> HttpResponse:
-    form = ProfileForm(request.POST if request.method == "POST" else None, instance=User.objects.get(pk=request.user.pk))
+    user = signed_in(request)
+    form = ProfileForm(request.POST if request.method == "POST" else None, initial={"name": user.name})
     if form.is_valid():
-        form.save()
+        actions_account.set_name(user=user, name=form.cleaned_data["name"], by=Actor.of(request))
         messages.success(request, "Your name is saved.")
         return redirect("account")
     return render(request, "account/profile.html", {"form": form, "page": "account"}, status=422 if form.is_bound else 200)

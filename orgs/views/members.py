@@ -11,7 +11,7 @@ from uuid import UUID
 from allauth.mfa.models import Authenticator
 from django.contrib import messages
 from django.contrib.auth.models import Group
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -117,6 +117,8 @@ def member(request: HttpRequest, organization: Organization, user_id: int) -> Ht
             set_role(organization=organization, user=membership.user, role=role, by=Actor.of(request))
         except LastOwner as refusal:
             form.add_error("role", str(refusal))
+        except Membership.DoesNotExist:
+            raise Http404 from None
         else:
             messages.success(request, f"{membership.user} is {'an' if role[0] in 'AO' else 'a'} {role} now.")
             return redirect("members", organization.slug)
@@ -131,11 +133,19 @@ def member(request: HttpRequest, organization: Organization, user_id: int) -> Ht
 def hand_over(request: HttpRequest, organization: Organization, user_id: int) -> HttpResponse:
     """Ownership, to somebody else than oneself."""
     membership = get_object_or_404(others(request, organization), user=user_id)
+    refusal = ""
     if request.method == "POST":
-        hand_over_ownership(organization=organization, to=membership.user, by=Actor.of(request))
-        messages.success(request, f"{membership.user} owns {organization} now. You are a member.")
-        return redirect("members", organization.slug)
-    return render(request, "orgs/members/hand_over.html", {"page": "members", "membership": membership})
+        try:
+            hand_over_ownership(organization=organization, to=membership.user, by=Actor.of(request))
+        except LastOwner:
+            refusal = f"{membership.user} was turned off and cannot sign in, and you are the last owner."
+        except Membership.DoesNotExist:
+            raise Http404 from None
+        else:
+            messages.success(request, f"{membership.user} owns {organization} now. You are a member.")
+            return redirect("members", organization.slug)
+    context = {"page": "members", "membership": membership, "refusal": refusal}
+    return render(request, "orgs/members/hand_over.html", context, status=422 if refusal else 200)
 
 
 def find(organization: Organization, user_id: int) -> Membership:
