@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.contrib.auth.models import Group
+from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.core.mail import EmailMessage
 from django.test import Client
@@ -18,6 +19,7 @@ from orgs.actions import Actor, create_organization
 from orgs.actions.invitations import (
     HasAccount,
     NoInvitation,
+    TooManyInvitations,
     digest_of,
     invite,
     join,
@@ -36,6 +38,11 @@ ERIN = "erin@example.com"
 ACCOUNT = {"name": "Erin", "password": "correct horse battery staple"}
 REFUSALS = (NoInvitation, HasAccount)
 type SignIn = Callable[[User], Client]
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_limited() -> None:
+    cache.clear()
 
 
 @pytest.fixture
@@ -198,6 +205,28 @@ def test_a_letter_does_not_show_its_token(acme: Organization, alice: User) -> No
     assert letter.token not in repr(letter)
 
 
+def test_nobody_sends_mails_to_strangers_without_end(alices: Client, acme: Organization, alice: User) -> None:
+    for day in range(4):
+        invite(organization=acme, emails=[f"erin{day}.{number}@example.com" for number in range(50)], role=MEMBER, by=by(alice))
+    with pytest.raises(TooManyInvitations):
+        invited(acme, alice)
+    answer = alices.post(SEND, {"emails": ERIN, "role": MEMBER})
+    assert (answer.status_code, "sends 200 invitations an hour at most" in answer.text) == (422, True)
+    pk = Invitation.objects.all()[0].pk
+    assert "Send these later." in alices.post(f"/o/acme/members/invitations/{pk}/resend/", follow=True).text
+    assert not AuditEvent.objects.filter(tag="invitation:resend").exists()
+    with time_machine.travel(timezone.now() + timedelta(hours=1, seconds=1)):
+        assert invited(acme, alice)
+
+
+def test_links_are_not_tried_without_end(acme: Organization, alice: User) -> None:
+    with time_machine.travel(timezone.now(), tick=False):
+        statuses = [Client().get(f"/invite/guess{number}/").status_code for number in range(61)]
+        assert statuses == [302] * 60 + [429]
+    with time_machine.travel(timezone.now() + timedelta(minutes=1, seconds=1)):
+        assert works(invited(acme, alice))
+
+
 # Joining
 
 
@@ -252,6 +281,15 @@ def test_somebody_signed_in_as_another_is_told_so(acme: Organization, alice: Use
         assert "You are signed in as charlie@example.com." in answer.text
     assert role_of(charlie.email, acme) is None
     assert not Invitation.objects.exclude(used_at=None).exists()
+
+
+def test_who_presses_the_button_twice_is_in(
+    acme: Organization, alice: User, charlie: User, globex: Organization, client_of: SignIn
+) -> None:
+    client = opened(invited(acme, alice, charlie.email), client_of(charlie))
+    assert [client.post("/invite/")["Location"] for _ in range(2)] == ["/o/acme/", "/o/acme/"]
+    remove_member(organization=acme, user=charlie, by=by(alice))
+    assert client.get("/invite/").status_code == 404
 
 
 def test_an_invitation_works_once(acme: Organization, alice: User) -> None:

@@ -20,7 +20,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from orgs import invitations
 from orgs.access import org_view
 from orgs.actions import Actor
-from orgs.actions.invitations import AlreadyMembers, NoInvitation, invite, resend_invitation, withdraw_invitation
+from orgs.actions.invitations import (
+    AlreadyMembers,
+    NoInvitation,
+    TooManyInvitations,
+    invite,
+    resend_invitation,
+    withdraw_invitation,
+)
 from orgs.actions.members import LastOwner, hand_over_ownership, set_role
 from orgs.confirming import confirmed, refill
 from orgs.forms.members import InviteForm, RoleForm
@@ -71,6 +78,8 @@ def send(request: HttpRequest, organization: Organization) -> HttpResponse:
             letters = invite(organization=organization, emails=emails, role=role, by=Actor.of(request))
         except AlreadyMembers as refusal:
             form.add_error("emails", f"Already members meanwhile: {refusal}.")
+        except TooManyInvitations as refusal:
+            form.add_error("emails", str(refusal))
         else:
             tell(request, len(letters), invitations.send(letters))
             return redirect("members", organization.slug)
@@ -84,6 +93,8 @@ def resend(request: HttpRequest, organization: Organization, pk: UUID) -> HttpRe
         letter = resend_invitation(invitation=find_invitation(organization, pk), by=Actor.of(request))
     except NoInvitation:
         messages.error(request, GONE)
+    except TooManyInvitations as refusal:
+        messages.error(request, str(refusal))
     else:
         tell(request, 1, invitations.send([letter]))
     return redirect("members", organization.slug)
