@@ -6,7 +6,7 @@ It may be stopped anywhere and goes on at the next tick. What backups hold is th
 import logging
 from datetime import datetime
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from keys.models import ClientKey, DataKey, ManagementKey, ProviderKey
 from orgs.models import IdentityProvider, Invitation, Membership, Organization, Webhook
@@ -16,6 +16,7 @@ SECRETS = (DataKey, ProviderKey, ClientKey, ManagementKey, Webhook, IdentityProv
 BULK = ((UsageEvent, "started_at"), (HourlyRollup, "hour"), (DailyRollup, "day"))
 SLICE = 5000  # rows in one statement, or a few more where many are of one time
 MOST_SLICES = 20  # at a tick
+PATIENCE = "10min"  # with the last statement
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def erase(organization: Organization, now: datetime) -> bool:
     """Whether nothing is left of it."""
     if not (close(organization, now) and clear(organization)):
         return False
-    Organization.objects.filter(pk=organization.pk).delete()
+    remove(organization)
     log.warning("The organization %s is deleted, as its owners decided.", organization.pk)
     return True
 
@@ -45,6 +46,15 @@ def close(organization: Organization, now: datetime) -> bool:
         model.objects.filter(organization=organization).delete()
     due.bump_routing()
     return True
+
+
+@transaction.atomic
+def remove(organization: Organization) -> None:
+    """PostgreSQL lets go of an audit log only with its organization, and all at once, however long it is."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = '{PATIENCE}'")
+    Organization.objects.filter(pk=organization.pk).delete()
 
 
 def clear(organization: Organization) -> bool:

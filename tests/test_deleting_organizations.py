@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -199,6 +200,42 @@ def test_much_usage_goes_some_at_a_time_but_secrets_at_once(
         ticks += 1
     assert 1 < ticks < 5
     assert not UsageEvent.objects.exists() | HourlyRollup.objects.exists() | DailyRollup.objects.exists()
+
+
+MANY = 200_000
+LONG_LOG = """
+    INSERT INTO orgs_auditevent (organization_id, number, mac, at, actor_label, tag, target_id, target_label, changes)
+    SELECT %(organization)s, 1000 + n, 'x', now(), 'Alice', 'client_key:roll', '', 'web-app', '{"before": {}, "after": {}}'
+    FROM generate_series(1, %(many)s) n
+"""
+MUCH_USAGE = """
+    INSERT INTO usage_usageevent SELECT (jsonb_populate_record(event, jsonb_build_object(
+        'id', gen_random_uuid(), 'started_at', now() - n * interval '1 second'
+    ))).* FROM usage_usageevent event, generate_series(1, %(many)s) n WHERE organization_id = %(organization)s
+"""
+
+
+@pytest.mark.large
+def test_a_long_life_is_erased_although_no_statement_may_take_long(
+    postgres_only: None, acme: Organization, globex: Organization, alice: User, charlie: User
+) -> None:
+    """A statement has one second here, a fifth of what it has elsewhere. The audit log goes in one, which takes longer."""
+    furnish(acme, alice)
+    furnish(globex, charlie)
+    kept = rows_of(globex)
+    Organization.objects.filter(pk=acme.pk).update(delete_at=timezone.now())
+    with connection.cursor() as cursor:
+        for sql in (LONG_LOG, MUCH_USAGE):
+            cursor.execute("SET LOCAL statement_timeout = 0")
+            cursor.execute(sql, {"organization": acme.pk, "many": MANY})
+        cursor.execute("SET LOCAL statement_timeout = '1s'")
+        ticks = 1
+        while not delete_due(timezone.now()):
+            assert not DataKey.objects.filter(organization=acme).exists()
+            ticks += 1
+    assert ticks == 3  # each takes 100,000 events
+    assert rows_of(acme) == {}
+    assert rows_of(globex) == kept
 
 
 def test_what_programs_did_last_does_not_stand_in_the_way(acme: Organization) -> None:

@@ -45,11 +45,7 @@ def test_second_factors_are_set_up_lost_and_recovered(keyhold: Server, visit: Ca
     ada.sees("Bring your first key")
     device.is_lost()
     recover(ada, keyhold, codes[0])
-    ada.page.goto(f"{keyhold.url}/account/security/passkeys/")
-    ada.press("link", "Remove Passkey")
-    ada.look()
-    ada.press("button", "Remove passkey")
-    ada.sees("No passkeys yet")
+    remove_passkey(ada, keyhold)
     ada.page.goto(f"{keyhold.url}/account/security/app/deactivate/")
     ada.look()
     ada.press("button", "Turn off")
@@ -139,20 +135,28 @@ def add_passkey(ada: Visitor, keyhold: Server) -> None:
     ada.look()
 
 
+def remove_passkey(ada: Visitor, keyhold: Server) -> None:
+    ada.page.goto(f"{keyhold.url}/account/security/passkeys/")
+    ada.press("link", "Remove Passkey")
+    ada.look()
+    ada.press("button", "Remove passkey")
+    ada.sees("No passkeys yet")
+
+
 def sign_out(ada: Visitor, keyhold: Server) -> None:
     ada.page.goto(f"{keyhold.url}/signout/")
     ada.press("button", "Sign out")
 
 
-def fill_in(visitor: Visitor) -> None:
-    visitor.write("Email", "ada@example.com")
+def fill_in(visitor: Visitor, email: str = "ada@example.com") -> None:
+    visitor.write("Email", email)
     visitor.write("Password", PASSWORD)
     visitor.press("button", "Sign in")
 
 
-def recover(ada: Visitor, keyhold: Server, recovery_code: str) -> None:
+def recover(ada: Visitor, keyhold: Server, recovery_code: str, email: str = "ada@example.com") -> None:
     sign_out(ada, keyhold)
-    fill_in(ada)
+    fill_in(ada, email)
     ada.sees("One more step")
     ada.look()
     ada.write("Code", recovery_code)
