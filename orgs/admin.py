@@ -142,6 +142,8 @@ class UserAdmin(Listed):
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
         said = {name: form.cleaned_data[name] for name in ("name", "is_active", "is_staff", "is_superuser")}
         support.change_person(user=obj, by=support.actor(request), **said)
+        if orphans := support.without_owner(obj):
+            messages.warning(request, f"Nobody who can sign in owns {', '.join(map(str, orphans))} any more.")
 
 
 @admin.register(Organization)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 import time_machine
+from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -195,6 +196,8 @@ ASKING_AGAIN = {
     *("provider_key_add", "provider_key_import", "provider_key_remove", "provider_key_replace", "provider_key_restore"),
     *("client_key_new", "client_key_roll", *EXPORTS),
 }
+CANARY = "canary-not-a-real-secret"
+SECRET_FIELDS = ("api_key", "secret_access_key", "session_token", "json", "text", "client_secret", "password")
 STAFF = "302 302 302 302 200"  # every address under /staff/ has one door; signing in there is the product's own page
 
 
@@ -313,8 +316,9 @@ def test_an_old_sign_in_is_asked_again(name: str, world: SimpleNamespace, client
     page = address(name, "acme", world.acme)
     with time_machine.travel(timezone.now() + timedelta(minutes=15, seconds=1)):
         for method in ("get",) if name in EXPORTS else ("get", "post"):
-            answer = getattr(clients["alice"], method)(page)
+            answer = getattr(clients["alice"], method)(page, dict.fromkeys(SECRET_FIELDS, CANARY) if method == "post" else None)
             assert (answer.status_code, answer["Location"]) == (302, f"/signin/again/?next={quote(page, safe='')}")
+    assert CANARY not in str([session.get_decoded() for session in Session.objects.all()])
 
 
 @pytest.mark.parametrize(

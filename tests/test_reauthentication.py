@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
@@ -165,7 +166,24 @@ def test_outsiders_and_members_are_refused_and_not_asked(
         assert charlies.get(ADD).status_code == 404
 
 
-@pytest.mark.usefixtures("later")
-def test_second_factors_are_asked_for_too(alices: Client) -> None:
-    for path in ("/account/security/app/activate/", "/account/security/passkeys/add/"):
-        assert alices.get(path)["Location"] == f"/signin/again/?next={path.replace('/', '%2F')}"
+def test_second_factors_are_asked_for_too(alices: Client, alice: User) -> None:
+    """Whether they come or go."""
+    kept = {
+        Authenticator.objects.create(user=alice, type=kind, data={}).pk
+        for kind in (Authenticator.Type.RECOVERY_CODES, Authenticator.Type.WEBAUTHN)
+    }
+    addresses = ["app/activate/", "passkeys/add/", f"passkeys/{max(kept)}/remove/", "codes/", "codes/generate/"]
+    with time_machine.travel(timezone.now() + timedelta(minutes=15, seconds=1)):
+        for path in [f"/account/security/{address}" for address in addresses]:
+            assert alices.get(path)["Location"].endswith(f"?next={path.replace('/', '%2F')}")
+            assert alices.post(path).status_code in (302, 405)
+    assert set(Authenticator.objects.values_list("pk", flat=True)) == kept
+
+
+def test_an_app_is_not_turned_off_without_it(acme: Organization, alice: User, client_of: Callable[[User], Client]) -> None:
+    totp.TOTP.activate(alice, totp.generate_totp_secret())
+    client, path = client_of(alice), "/account/security/app/deactivate/"
+    with time_machine.travel(timezone.now() + timedelta(minutes=15, seconds=1)):
+        for answer in (client.get(path), client.post(path)):
+            assert answer["Location"].endswith(f"?next={path.replace('/', '%2F')}")
+    assert Authenticator.objects.filter(user=alice).exists()

@@ -543,3 +543,15 @@ def test_turning_somebody_off_signs_them_out_and_their_organizations_hear_it(
     assert bobs.get("/account/").status_code == 302
     assert tags(acme)[-2:] == ["member:change", "member:end_sessions"]
     assert AuditEvent.objects.get(tag="member:change").changes["after"] == {"is_active": False}
+
+
+def test_turning_the_last_owner_off_says_so(
+    sam: User, alice: User, bob: User, acme: Organization, client_of: Callable[[User], Client]
+) -> None:
+    give_second_factor(sam)
+    User.objects.filter(pk=sam.pk).update(is_superuser=True)
+    client, warning = client_of(sam), "Nobody who can sign in owns Acme any more."
+    assert warning not in client.post(reverse("admin:orgs_user_change", args=[bob.pk]), {"name": "Bob"}, follow=True).text
+    alices = reverse("admin:orgs_user_change", args=[alice.pk])
+    assert warning in client.post(alices, {"name": "Alice"}, follow=True).text
+    assert warning not in client.post(alices, {"name": "Alice", "is_active": "on"}, follow=True).text

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from orgs import sessions
 from orgs.actions import Actor, lock_organizations, record, record_everywhere
-from orgs.models import Organization, SupportGrant, SupportVisit, User
+from orgs.models import OWNER, Membership, Organization, SupportGrant, SupportVisit, User
 
 GROUP = "Support"  # whose people are staff that may open organizations
 GRANTED = timedelta(hours=24)
@@ -115,6 +115,13 @@ def change_person(*, user: User, by: Actor, **said: Any) -> None:
         record_everywhere(user=user, by=by, tag="member:change", changes=changes)
     if after.get("is_active") is False:
         end_sessions(user=user, by=by)
+
+
+def without_owner(user: User) -> QuerySet[Organization]:
+    """Organizations that the person owns, and nobody does who can sign in. Turning them off may have been urgent."""
+    owned = Organization.objects.filter(memberships__in=user.memberships.filter(role__name=OWNER))
+    able = Membership.objects.owners().filter(user__is_active=True)
+    return owned.exclude(memberships__in=able).order_by("name")
 
 
 def lock(organization: Organization) -> Organization:
