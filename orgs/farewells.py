@@ -8,11 +8,11 @@ from django.core.mail import EmailMessage
 log = logging.getLogger(__name__)
 
 
-def send(*, email: str, organization: str, by: str) -> None:
+def send(*, email: str, organization: str, remover: str) -> None:
     """Call it once they are gone. What cannot be sent is not tried again, and brings nobody back."""
     url = settings.PUBLIC_URL
     body = (
-        f"{by} removed you from {organization} at Keyhold. You cannot open it any more, and client keys that you had there "
+        f"{remover} removed you from {organization} at Keyhold. You cannot open it any more, and client keys that you had there "
         f"are no longer yours. Only an invitation brings you back.\n\nKeyhold, {url}/\n"
     )
     subject = " ".join(f"Keyhold: You were removed from {organization}".split())

@@ -66,7 +66,7 @@ def remove_member(*, organization: Organization, user: User, by: Actor) -> None:
     happened = f"{user} left {organization}" if leaves else f"{user} was removed from {organization}"
     tell(organization, user, happened, f"They were {a(membership.role.name)}.", by)
     if not leaves:
-        farewell = partial(farewells.send, email=user.email, organization=str(organization), by=by.label)
+        farewell = partial(farewells.send, email=user.email, organization=str(organization), remover=by.label)
         transaction.on_commit(farewell, robust=True)
 
 
