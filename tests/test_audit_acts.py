@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from time import time
+from typing import Any, NamedTuple
 
 import pytest
 from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.apps import apps
 from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
 
 import byok_site
 import gateway
@@ -22,11 +25,18 @@ import keys
 import orgs
 import usage
 from keys import actions
+from keys.actions.leaks import report_leak
+from keys.actions.management_keys import issue_management_key
+from keys.actions.openings import tell_hour
+from keys.actions.replacing import destroy_if_due
+from keys.actions.reporting import Report, report_health
 from keys.actions.single_sign_on import confirm_domain, set_enforced, set_identity_provider
 from keys.actions.webhooks import add_webhook
-from keys.models import ClientKey, ProviderKey, RetiredCredential
+from keys.health import Health, State
+from keys.models import ClientKey, Opening, ProviderKey, RetiredCredential
 from keys.preferences import Preferences
 from keys.providers import Credential
+from keys.providers.errors import ErrorClass
 from keys.sign_on import Person
 from keys.testing import TestResult, Verdict
 from orgs.actions import Actor
@@ -44,7 +54,7 @@ pytestmark = pytest.mark.django_db
 DAY, DAYS = date(2026, 11, 1), timedelta(days=1)
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PASSED = TestResult(verdict=Verdict.VALID, reason="", status=200, latency_ms=9, models=("gpt-4o",))
-RECORDERS = {"orgs.actions.record"}  # writes the event of the act that calls it
+RECORDERS = {"orgs.actions.recording.record"}  # writes the event of the act that calls it
 ROOMS = (orgs, keys, usage, gateway, byok_site)
 OURS = ("orgs", "keys", "usage", "account", "mfa", "usersessions", "auth", "sessions")
 
@@ -151,6 +161,9 @@ class World:
         set_role(**self.org, user=self.bob, role=OWNER, by=self.by)
         return self.org
 
+    def session(self) -> UserSession:
+        return UserSession.objects.create(user=self.alice, ip="192.0.2.7", session_key="x", user_agent="Firefox")
+
     def second_factor(self) -> dict[int, str]:
         """What Alice had before she lost it."""
         return {Authenticator.objects.create(user=self.alice, type="totp", data={}).pk + 1: "totp"}
@@ -176,12 +189,18 @@ class World:
 PRICE = {"provider": "openai", "model": "openai/gpt-99", "from_day": DAY, "input_microusd": 1, "output_microusd": 1}
 BUDGET = {"scope": Scope.ORGANIZATION, "period": Period.MONTH, "amount_microusd": 1}
 ACTS: dict[str, Callable[[World], dict[str, Any]]] = {
-    "orgs.actions.create_organization": lambda w: {"name": "Initech", "owner": w.alice},
-    "orgs.actions.record_export": lambda w: w.org | {"filters": {}},
-    "orgs.actions.set_organization": lambda w: w.org | {"name": "Acme Labs"},
-    "orgs.actions.set_platform": lambda w: w.org | {"is_platform": True},
-    "orgs.actions.set_up_first_owner": lambda w: {"email": "d@example.com", "password": "x", "organization_name": "Initech"},
+    "orgs.actions.organizations.create_organization": lambda w: {"name": "Initech", "owner": w.alice},
+    "orgs.actions.organizations.record_export": lambda w: w.org | {"filters": {}},
+    "orgs.actions.organizations.set_organization": lambda w: w.org | {"name": "Acme Labs"},
+    "orgs.actions.organizations.set_platform": lambda w: w.org | {"is_platform": True},
+    "orgs.actions.organizations.set_up_first_owner": lambda w: {
+        "email": "d@example.com",
+        "password": "x",
+        "organization_name": "Initech",
+    },
     "orgs.actions.account.change_email": lambda w: {"user": w.alice, "email": "alice@example.org"},
+    "orgs.actions.account.change_name": lambda w: {"user": w.alice, "name": "Alice Liddell"},
+    "orgs.actions.account.end_session": lambda w: {"session": w.session()},
     "orgs.actions.account.end_sessions": lambda w: {"user": w.alice},
     "orgs.actions.account.note_second_factors": lambda w: {"user": w.alice, "before": w.second_factor()},
     "orgs.actions.account.require_second_factor": lambda w: w.org | {"since": NOW},
@@ -211,6 +230,7 @@ ACTS: dict[str, Callable[[World], dict[str, Any]]] = {
         "key": w.client(),
         "preferences": Preferences(only=("openai",)),
     },
+    "keys.actions.data_keys.add_data_key": lambda w: {"organization": w.key().organization},
     "keys.actions.deleting.delete_organization": lambda w: w.org,
     "keys.actions.deleting.keep_organization": lambda w: w.stopped(import_module("keys.actions.deleting").delete_organization),
     "keys.actions.health.record_test": lambda w: {"key": w.key(), "result": PASSED},
@@ -267,6 +287,48 @@ ACTS: dict[str, Callable[[World], dict[str, Any]]] = {
 }
 
 
+class Unasked(NamedTuple):
+    """What Keyhold does by itself, or whoever found a key: makes what it needs, and gives what is then called."""
+
+    by: str
+    act: Callable[[World], Callable[[], object]]
+
+
+def too_old(w: World) -> Callable[[], object]:
+    retired = w.retired()
+    return lambda: destroy_if_due(retired, timezone.now() + 2 * DAYS)
+
+
+def failing(w: World) -> Callable[[], object]:
+    key = w.key()
+    health = Health(state=State.FAILING, error_class=str(ErrorClass.REFUSED), trips=1)
+    return lambda: report_health(Report(key.pk, key.secret_version, health, None, time(), {"status": 401}))
+
+
+def opened(w: World) -> Callable[[], object]:
+    Opening.objects.create(organization=w.acme, hour=NOW, purpose="tests", count=3)
+    return lambda: tell_hour(w.acme.pk, NOW)
+
+
+def found_in_public(w: World) -> Callable[[], object]:
+    _, text = actions.issue_client_key(**w.org, name="web-app", by=w.by)
+    return lambda: report_leak(text=text, address=None)
+
+
+def found_with_programs(w: World) -> Callable[[], object]:
+    _, text = issue_management_key(**w.org, name="terraform", by=w.by)
+    return lambda: report_leak(text=text, address=None)
+
+
+UNASKED = {
+    "keys.actions.replacing.destroy_if_due": Unasked("Keyhold", too_old),
+    "keys.actions.reporting.take": Unasked("Keyhold", failing),
+    "keys.actions.openings.tell_hour": Unasked("Keyhold", opened),
+    "keys.actions.leaks.stop": Unasked("Somebody who found it", found_in_public),
+    "keys.actions.leaks.stop_management": Unasked("Somebody who found it", found_with_programs),
+}
+
+
 @pytest.fixture
 def world(acme: Organization, alice: User, bob: User, charlie: User) -> World:
     return World(acme, alice, bob, charlie)
@@ -274,7 +336,7 @@ def world(acme: Organization, alice: User, bob: User, charlie: User) -> World:
 
 def prepared(name: str, world: World) -> dict[str, Any]:
     """With what the act is called. The very first owner is set up where there is nobody."""
-    if name == "orgs.actions.set_up_first_owner":
+    if name == "orgs.actions.organizations.set_up_first_owner":
         User.objects.all().delete()
     return {"by": world.by} | ACTS[name](world)
 
@@ -318,4 +380,23 @@ def test_an_act_that_cannot_be_recorded_does_not_happen(name: str, world: World)
     refuse_events()
     with pytest.raises(DatabaseError, match="The audit log is full"), transaction.atomic():
         FOUND[name](**said)
+    assert everything() == before
+
+
+@pytest.mark.parametrize("name", UNASKED)
+def test_what_nobody_asked_for_leaves_an_event_too(name: str, world: World) -> None:
+    by, act = UNASKED[name]
+    happen = act(world)
+    before = AuditEvent.objects.count()
+    happen()
+    assert [event.actor_label for event in AuditEvent.objects.order_by("pk")[before:]] == [by]
+
+
+@pytest.mark.parametrize("name", UNASKED)
+def test_what_nobody_asked_for_does_not_happen_unrecorded(name: str, world: World) -> None:
+    happen = UNASKED[name].act(world)
+    before = everything()
+    refuse_events()
+    with pytest.raises(DatabaseError, match="The audit log is full"), transaction.atomic():
+        happen()
     assert everything() == before

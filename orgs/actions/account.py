@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.db import IntegrityError, transaction
 
 from orgs import sessions
@@ -14,6 +15,16 @@ from orgs.models import Organization, User
 
 class AddressTaken(Exception):
     """Another account has this address."""
+
+
+@transaction.atomic
+def change_name(*, user: User, name: str, by: Actor) -> None:
+    current = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    before = current.name
+    if before != name:
+        current.name = name
+        current.save(update_fields=["name"])
+        _record(current, by, "account:name", {"before": {"name": before}, "after": {"name": name}})
 
 
 @transaction.atomic
@@ -44,6 +55,13 @@ def end_sessions(*, user: User, by: Actor) -> None:
     """Sign the person out everywhere."""
     sessions.end_all(user)
     _record(user, by, "account:sign_out")
+
+
+@transaction.atomic
+def end_session(*, session: UserSession, by: Actor) -> None:
+    """Sign one browser out."""
+    session.end()
+    _record(session.user, by, "account:end_session", {"before": {"browser": session.user_agent, "from": session.ip}})
 
 
 def second_factors(user: User) -> dict[int, str]:

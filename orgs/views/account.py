@@ -62,7 +62,7 @@ def signed_in(request: HttpRequest) -> User:
 def profile(request: HttpRequest) -> HttpResponse:
     form = ProfileForm(request.POST if request.method == "POST" else None, instance=User.objects.get(pk=request.user.pk))
     if form.is_valid():
-        form.save()
+        actions_account.change_name(user=form.instance, name=form.cleaned_data["name"], by=Actor.of(request))
         messages.success(request, "Your name is saved.")
         return redirect("account")
     return render(request, "account/profile.html", {"form": form, "page": "account"}, status=422 if form.is_bound else 200)
@@ -176,7 +176,7 @@ def session_end(request: HttpRequest, pk: int) -> HttpResponse:
     session = get_object_or_404(UserSession, pk=pk, user=request.user)
     if session.is_current():
         return redirect("account_logout")
-    session.end()
+    actions_account.end_session(session=session, by=Actor.of(request))
     messages.success(request, "That browser is signed out.")
     return redirect("usersessions_list")
 
