@@ -8,8 +8,8 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from importlib import import_module
-from types import ModuleType
 from time import time
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
@@ -43,6 +43,8 @@ from orgs.actions import Actor
 from orgs.actions.invitations import Letter, digest_of, invite
 from orgs.actions.members import set_role
 from orgs.actions.support import grant_support
+from orgs.audit.words import ACTS as ACTS_IN_WORDS
+from orgs.audit.words import SENTENCES, THINGS
 from orgs.models import MEMBER, OWNER, AuditEvent, Delivery, Identity, IdentityProvider, Organization, User, Webhook
 from usage.actions import set_budget, set_limit, set_model_price
 from usage.actions_prices import set_invoices, set_key_price
@@ -359,6 +361,12 @@ def refuse_events() -> None:
         cursor.execute(made)
 
 
+def is_worded(tag: str) -> bool:
+    """Whether it is a sentence that somebody wrote, or a known act on a known thing."""
+    thing, _, act = tag.partition(":")
+    return tag in SENTENCES or (thing in THINGS and act in ACTS_IN_WORDS)
+
+
 def test_every_act_of_the_code_has_a_row() -> None:
     assert set(ACTS) == set(FOUND)
 
@@ -370,6 +378,7 @@ def test_an_act_leaves_an_event_that_says_who_acted(name: str, world: World) -> 
     FOUND[name](**said)
     left = list(AuditEvent.objects.order_by("pk"))[before:]
     assert left
+    assert {event.tag for event in left if not is_worded(event.tag)} == set()
     assert {event.actor_label for event in left} == {said["by"].label}
 
 
