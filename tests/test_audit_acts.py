@@ -76,7 +76,9 @@ def acts() -> dict[str, Callable[..., object]]:
         for module in modules(room)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
-        if (by := inspect.signature(function).parameters.get("by")) and by.kind is by.KEYWORD_ONLY and by.annotation is not str  # a name alone acts not
+        if (by := inspect.signature(function).parameters.get("by"))
+        and by.kind is by.KEYWORD_ONLY
+        and by.annotation is not str  # a name alone acts not
     }
 
 
