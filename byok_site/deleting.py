@@ -9,6 +9,7 @@ from datetime import datetime
 from django.db import connection, transaction
 
 from keys.models import ClientKey, DataKey, ManagementKey, ProviderKey
+from orgs.audit.heads import note_erased
 from orgs.models import IdentityProvider, Invitation, Membership, Organization, Webhook
 from usage.models import DailyRollup, HourlyRollup, UsageEvent
 
@@ -31,6 +32,7 @@ def erase(organization: Organization, now: datetime) -> bool:
     """Whether nothing is left of it."""
     if not (close(organization, now) and clear(organization)):
         return False
+    note_erased(organization.pk, now)
     remove(organization)
     log.warning("The organization %s is deleted, as its owners decided.", organization.pk)
     return True

@@ -118,6 +118,10 @@ def random_text(raw: str) -> str:
     return raw
 
 
+def random_texts(raw: str) -> list[str]:
+    return [random_text(word) for word in words(raw)]
+
+
 def upstream_overrides(raw: str) -> dict[str, str]:
     """Base URLs by provider slug, or by `slug:service` where a provider has several."""
     overrides = json_object(raw)

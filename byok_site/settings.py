@@ -23,6 +23,7 @@ SECRET_KEY_FALLBACKS = read("SECRET_KEY_FALLBACKS", environment.words, [])
 VAULT_KEYS = read("VAULT_KEYS", str)
 VAULT_SUITE = read("VAULT_SUITE", environment.whole_number(1, 2), 1)
 AUDIT_KEY = read("AUDIT_KEY", environment.random_text)
+AUDIT_KEY_FALLBACKS = read("AUDIT_KEY_FALLBACKS", environment.random_texts, [])
 CRYPTOGRAPHY_KEY = base64.b64encode(os.urandom(32)).decode()  # never used: the vault passes its keys explicitly
 
 # Where it runs

@@ -81,12 +81,12 @@ def forget_old_marks(now: datetime) -> None:
 PARTS: tuple[Callable[[datetime], object], ...] = (
     test_due_keys,
     destroy_retired,
-    tell_openings,
     tell_owners,
     remind,
     send_due,
     hand_on,
     forget_old_marks,
     forget_old_deliveries,
-    deliver_due,  # the last, as it waits for others' programs
+    deliver_due,  # late, as it waits for others' programs
+    tell_openings,  # the last, so that nothing that a tick opens is left uncounted if the process ends with it
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Max, Model, QuerySet
+from django.db.models import Model, QuerySet
 from django.views.decorators.debug import sensitive_variables
 
 from keys import data_keys, second_factors, vault
@@ -57,15 +57,6 @@ def reseal(organizations: QuerySet[Organization]) -> Iterator[Visit]:
     yield from visit(retired_credentials().filter(key__organization__in=organizations), reseal_retired)
     yield from visit(webhooks().filter(organization__in=organizations), reseal_webhook)
     yield from visit(identity_providers().filter(organization__in=organizations), reseal_identity_provider)
-
-
-def add_data_keys(organizations: QuerySet[Organization]) -> int:
-    """One more version for each organization that has any. Not to be repeated after a stop: `reseal` alone resumes."""
-    versions = DataKey.objects.filter(organization__in=organizations).values_list("organization").annotate(Max("version"))
-    owners = Organization.objects.in_bulk([pk for pk, _ in versions])
-    for pk, version in versions:
-        data_keys.create(owners[pk], version=version + 1)
-    return len(owners)
 
 
 def needing_rewrap() -> QuerySet[DataKey]:

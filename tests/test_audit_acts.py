@@ -8,13 +8,16 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from importlib import import_module
+from time import time
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.apps import apps
 from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
 
 import byok_site
 import gateway
@@ -22,17 +25,26 @@ import keys
 import orgs
 import usage
 from keys import actions
+from keys.actions.leaks import report_leak
+from keys.actions.management_keys import issue_management_key
+from keys.actions.openings import tell_hour
+from keys.actions.replacing import destroy_if_due
+from keys.actions.reporting import Report, report_health
 from keys.actions.single_sign_on import confirm_domain, set_enforced, set_identity_provider
 from keys.actions.webhooks import add_webhook
-from keys.models import ClientKey, ProviderKey, RetiredCredential
+from keys.health import Health, State
+from keys.models import ClientKey, Opening, ProviderKey, RetiredCredential
 from keys.preferences import Preferences
 from keys.providers import Credential
+from keys.providers.errors import ErrorClass
 from keys.sign_on import Person
 from keys.testing import TestResult, Verdict
 from orgs.actions import Actor
 from orgs.actions.invitations import Letter, digest_of, invite
 from orgs.actions.members import set_role
 from orgs.actions.support import grant_support
+from orgs.audit.words import ACTS as ACTS_IN_WORDS
+from orgs.audit.words import SENTENCES, THINGS
 from orgs.models import MEMBER, OWNER, AuditEvent, Delivery, Identity, IdentityProvider, Organization, User, Webhook
 from usage.actions import set_budget, set_limit, set_model_price
 from usage.actions_prices import set_invoices, set_key_price
@@ -64,7 +76,9 @@ def acts() -> dict[str, Callable[..., object]]:
         for module in modules(room)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
-        if (by := inspect.signature(function).parameters.get("by")) and by.kind is by.KEYWORD_ONLY
+        if (by := inspect.signature(function).parameters.get("by"))
+        and by.kind is by.KEYWORD_ONLY
+        and by.annotation is not str  # a name alone acts not
     }
 
 
@@ -152,6 +166,9 @@ class World:
         set_role(**self.org, user=self.bob, role=OWNER, by=self.by)
         return self.org
 
+    def session(self) -> UserSession:
+        return UserSession.objects.create(user=self.alice, ip="192.0.2.7", session_key="x", user_agent="Firefox")
+
     def second_factor(self) -> dict[int, str]:
         """What Alice had before she lost it."""
         return {Authenticator.objects.create(user=self.alice, type="totp", data={}).pk + 1: "totp"}
@@ -188,6 +205,7 @@ ACTS: dict[str, Callable[[World], dict[str, Any]]] = {
         "organization_name": "Initech",
     },
     "orgs.actions.account.change_email": lambda w: {"user": w.alice, "email": "alice@example.org"},
+    "orgs.actions.account.end_session": lambda w: {"session": w.session()},
     "orgs.actions.account.end_sessions": lambda w: {"user": w.alice},
     "orgs.actions.account.note_second_factors": lambda w: {"user": w.alice, "before": w.second_factor()},
     "orgs.actions.account.require_second_factor": lambda w: w.org | {"since": NOW},
@@ -218,6 +236,7 @@ ACTS: dict[str, Callable[[World], dict[str, Any]]] = {
         "key": w.client(),
         "preferences": Preferences(only=("openai",)),
     },
+    "keys.actions.data_keys.add_data_key": lambda w: {"organization": w.key().organization},
     "keys.actions.deleting.delete_organization": lambda w: w.org,
     "keys.actions.deleting.keep_organization": lambda w: w.stopped(import_module("keys.actions.deleting").delete_organization),
     "keys.actions.health.record_test": lambda w: {"key": w.key(), "result": PASSED},
@@ -274,6 +293,48 @@ ACTS: dict[str, Callable[[World], dict[str, Any]]] = {
 }
 
 
+class Unasked(NamedTuple):
+    """What Keyhold does by itself, or whoever found a key: makes what it needs, and gives what is then called."""
+
+    by: str
+    act: Callable[[World], Callable[[], object]]
+
+
+def too_old(w: World) -> Callable[[], object]:
+    retired = w.retired()
+    return lambda: destroy_if_due(retired, timezone.now() + 2 * DAYS)
+
+
+def failing(w: World) -> Callable[[], object]:
+    key = w.key()
+    health = Health(state=State.FAILING, error_class=str(ErrorClass.REFUSED), trips=1)
+    return lambda: report_health(Report(key.pk, key.secret_version, health, None, time(), {"status": 401}))
+
+
+def opened(w: World) -> Callable[[], object]:
+    Opening.objects.create(organization=w.acme, hour=NOW, purpose="tests", count=3)
+    return lambda: tell_hour(w.acme.pk, NOW)
+
+
+def found_in_public(w: World) -> Callable[[], object]:
+    _, text = actions.issue_client_key(**w.org, name="web-app", by=w.by)
+    return lambda: report_leak(text=text, address=None)
+
+
+def found_with_programs(w: World) -> Callable[[], object]:
+    _, text = issue_management_key(**w.org, name="terraform", by=w.by)
+    return lambda: report_leak(text=text, address=None)
+
+
+UNASKED = {
+    "keys.actions.replacing.destroy_if_due": Unasked("Keyhold", too_old),
+    "keys.actions.reporting.take": Unasked("Keyhold", failing),
+    "keys.actions.openings.tell_hour": Unasked("Keyhold", opened),
+    "keys.actions.leaks.stop": Unasked("Somebody who found it", found_in_public),
+    "keys.actions.leaks.stop_management": Unasked("Somebody who found it", found_with_programs),
+}
+
+
 @pytest.fixture
 def world(acme: Organization, alice: User, bob: User, charlie: User) -> World:
     return World(acme, alice, bob, charlie)
@@ -304,6 +365,12 @@ def refuse_events() -> None:
         cursor.execute(made)
 
 
+def is_worded(tag: str) -> bool:
+    """Whether it is a sentence that somebody wrote, or a known act on a known thing."""
+    thing, _, act = tag.partition(":")
+    return tag in SENTENCES or (thing in THINGS and act in ACTS_IN_WORDS)
+
+
 def test_every_act_of_the_code_has_a_row() -> None:
     assert set(ACTS) == set(FOUND)
 
@@ -315,6 +382,7 @@ def test_an_act_leaves_an_event_that_says_who_acted(name: str, world: World) -> 
     FOUND[name](**said)
     left = list(AuditEvent.objects.order_by("pk"))[before:]
     assert left
+    assert {event.tag for event in left if not is_worded(event.tag)} == set()
     assert {event.actor_label for event in left} == {said["by"].label}
 
 
@@ -325,4 +393,23 @@ def test_an_act_that_cannot_be_recorded_does_not_happen(name: str, world: World)
     refuse_events()
     with pytest.raises(DatabaseError, match="The audit log is full"), transaction.atomic():
         FOUND[name](**said)
+    assert everything() == before
+
+
+@pytest.mark.parametrize("name", UNASKED)
+def test_what_nobody_asked_for_leaves_an_event_too(name: str, world: World) -> None:
+    by, act = UNASKED[name]
+    happen = act(world)
+    before = AuditEvent.objects.count()
+    happen()
+    assert [event.actor_label for event in AuditEvent.objects.order_by("pk")[before:]] == [by]
+
+
+@pytest.mark.parametrize("name", UNASKED)
+def test_what_nobody_asked_for_does_not_happen_unrecorded(name: str, world: World) -> None:
+    happen = UNASKED[name].act(world)
+    before = everything()
+    refuse_events()
+    with pytest.raises(DatabaseError, match="The audit log is full"), transaction.atomic():
+        happen()
     assert everything() == before

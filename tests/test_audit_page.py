@@ -165,11 +165,38 @@ def test_a_tag_belongs_to_one_kind_of_event(acme: Organization, by: Actor) -> No
         ("client_key:issue", ("created client key", True, "")),
         ("member:leave", ("left", False, "")),
         ("model_price:set", ("changed the price of", True, "")),
+        ("member:change", ("changed the account of", True, "")),
+        ("management_key:issue", ("created management key", True, "")),
         ("new_thing:set_aside", ("set aside new thing", True, "")),
     ],
 )
 def test_every_tag_makes_a_sentence(tag: str, said: tuple[str, bool, str]) -> None:
     assert audit_words.sentence(tag) == said
+
+
+CHANGES = {
+    "nothing before": ({"after": {"name": "Main", "expires_at": None, "models": []}}, ["name:  > Main"]),
+    "nothing after": ({"before": {"name": "Main"}}, ["name: Main > "]),
+    "taken away": (
+        {"before": {"expires_at": "2026-11-30T20:35:50+00:00"}, "after": {"expires_at": None}},
+        ["expires at: 2026-11-30 20:35 UTC > nothing"],
+    ),
+    "names": (
+        {"before": {"models": {}}, "after": {"models": {"openai/gpt-99": "gpt-99-eu"}}},
+        ["models: nothing > openai/gpt-99: gpt-99-eu"],
+    ),
+    "of which provider": (
+        {"before": {"provider": "xai", "use": True}, "after": {"provider": "xai", "use": False}},
+        ["provider:  > xai", "use: yes > no"],
+    ),
+    "money": ({"before": {"amount_microusd": 1_250_000_000}, "after": {"amount_microusd": 1}}, ["amount: $1,250 > $0.000001"]),
+}
+
+
+@pytest.mark.parametrize(("said", "told"), CHANGES.values(), ids=CHANGES.keys())
+def test_changes_are_told_in_words(said: dict[str, Any], told: list[str]) -> None:
+    found = audit_words.changes(said, secrets=True)
+    assert [f"{each.name}: {each.before} > {each.after}" for each in found] == told
 
 
 def filled(organization: Organization, by: Actor, count: int) -> None:
@@ -215,6 +242,12 @@ def test_the_page_takes_the_same_queries_for_any_number(
     filled(acme, by, count)
     with django_assert_num_queries(QUERIES):
         alices.get(PAGE)
+
+
+def test_without_scripts_there_is_a_way_back_to_the_newest(alices: Client, acme: Organization, by: Actor) -> None:
+    filled(acme, by, 60)
+    assert "Back to the newest" not in alices.get(PAGE).text
+    assert f'<a href="{PAGE}?what=settings">Back to the newest</a>' in alices.get(f"{PAGE}?what=settings&before=20").text
 
 
 QUERIES = 9  # session, user, membership, permissions, events, their number, people, keys that fail, organizations

@@ -15,13 +15,14 @@ from gateway.directory import Directory
 from keys import data_keys
 from keys.actions import add_key, disable_key, replace_credential
 from keys.actions.openings import tell_openings, write_openings
+from keys.actions.webhooks import add_webhook
 from keys.models import Opening, ProviderKey
 from keys.openings import openings
 from keys.providers import Credential
 from keys.tasks import tick
 from keys.testing import TestResult, Verdict
 from orgs.actions import Actor
-from orgs.models import AuditEvent, Organization, User
+from orgs.models import AuditEvent, Delivery, Organization, User
 
 pytestmark = pytest.mark.django_db
 
@@ -117,6 +118,25 @@ def test_the_gateway_writes_once_a_minute(key: ProviderKey, monkeypatch: pytest.
     open_for_test(key)
     directory.refresh()
     assert summed() == {"tests": 1}
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_the_gateway_writes_when_it_is_told_to_stop(key: ProviderKey) -> None:
+    directory = Directory()
+    directory.start()
+    open_for_test(key, 2)
+    directory.stop()
+    assert summed() == {"tests": 2}
+
+
+def test_a_tick_leaves_nothing_uncounted(key: ProviderKey) -> None:
+    """As its process may end with it."""
+    disable_key(key=key, by=BY)  # it would be tested
+    webhook, _ = add_webhook(organization=key.organization, url="https://hooks.example.com/", by=BY)
+    Delivery.objects.create(webhook=webhook, tag="x", payload={"id": "1", "subject": "Hello"}, due_at=NOW)
+    tick.call()
+    assert counted() == {}
+    assert summed() == {"webhooks": 1}
 
 
 def test_what_cannot_be_written_is_counted_on(key: ProviderKey) -> None:

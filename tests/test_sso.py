@@ -24,6 +24,7 @@ from django.utils import timezone
 
 from byok_site.environment import name_servers
 from keys import data_keys, domains, upkeep
+from keys.actions.data_keys import add_data_key
 from keys.actions.single_sign_on import DomainRefused, SecretNeeded, admit, confirm_domain, set_enforced, set_identity_provider
 from keys.sign_on import Person
 from orgs.actions import Actor, create_organization
@@ -234,7 +235,7 @@ def test_the_secret_is_sealed_where_it_stands_and_is_in_no_page_or_record(
 
 
 def test_the_vault_opens_and_reseals_it(acme: Organization, fake: FakeIdentityProvider, acmes: IdentityProvider) -> None:
-    upkeep.add_data_keys(Organization.objects.all())
+    add_data_key(organization=acme, by=BY)
     assert [visit.changed for visit in upkeep.reseal(Organization.objects.all()) if visit.row == acmes] == [True]
     assert [visit.opened for visit in upkeep.verify() if visit.row == acmes] == [True]
     resealed = IdentityProvider.objects.get()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.db import IntegrityError, transaction
 
 from orgs import sessions
@@ -57,6 +58,15 @@ def end_sessions(*, user: User, by: Actor) -> None:
     lock_organizations(user)
     sessions.end_all(user)
     record_everywhere(user=user, by=by, tag="account:sign_out")
+
+
+@transaction.atomic
+def end_session(*, session: UserSession, by: Actor) -> None:
+    """Sign one browser out."""
+    user, changes = session.user, {"before": {"browser": session.user_agent, "from": session.ip}}
+    lock_organizations(user)
+    session.end()
+    record_everywhere(user=user, by=by, tag="account:end_session", changes=changes)
 
 
 def second_factors(user: User) -> dict[int, str]:

@@ -1,7 +1,8 @@
 """The audit log as a chain for each organization: what was written can be neither changed nor left out unnoticed.
 
 Each event carries an HMAC over what it says and the mac before it. The key of an organization's chain comes from AUDIT_KEY,
-which is not in the database. `orgs/audit/check.py` finds what does not fit.
+which is not in the database; what was signed before AUDIT_KEY was changed fits one of AUDIT_KEY_FALLBACKS.
+`orgs/audit/check.py` finds what does not fit.
 """
 
 import hashlib
@@ -14,7 +15,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
-from uuid import UUID
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -48,9 +48,10 @@ def link(event: AuditEvent, head: AuditHead) -> None:
     head.number, head.mac = event.number, event.mac
 
 
-def mac(event: AuditEvent, number: int, before: bytes) -> bytes:
-    """Of the event as the one of this number, behind the event with that mac."""
-    return hmac.digest(chain_key(event.organization_id), before + canonical(event, number), hashlib.sha256)
+def mac(event: AuditEvent, number: int, before: bytes, secret: str | None = None) -> bytes:
+    """Of the event as the one of this number, behind the event with that mac. secret: other than AUDIT_KEY."""
+    key = derived(secret or settings.AUDIT_KEY, event.organization_id.bytes)
+    return hmac.digest(key, before + canonical(event, number), hashlib.sha256)
 
 
 def canonical(event: AuditEvent, number: int) -> bytes:
@@ -70,13 +71,15 @@ def canonical(event: AuditEvent, number: int) -> bytes:
     return json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
 
 
-def chain_key(organization_id: UUID) -> bytes:
-    return _derived(settings.AUDIT_KEY, organization_id.bytes)
+def secrets() -> list[str]:
+    """What events may be signed by, the present one first."""
+    return [settings.AUDIT_KEY, *settings.AUDIT_KEY_FALLBACKS]
 
 
 @lru_cache(maxsize=256)
-def _derived(secret: str, organization: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=PURPOSE + organization).derive(secret.encode())
+def derived(secret: str, what: bytes) -> bytes:
+    """The key of an organization's chain, or of what else is signed."""
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=PURPOSE + what).derive(secret.encode())
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def midnight(start: date, local: ZoneInfo) -> datetime:
 def older(events: QuerySet[AuditEvent], organization: Organization, number: int | None) -> QuerySet[AuditEvent]:
     """Those that come after the event of this number in the list; all of them if there is none."""
     at = number and AuditEvent.objects.filter(organization=organization, number=number).values_list("at", flat=True).first()
-    return events.filter(Q(at__lt=at) | Q(at=at, number__lt=number)) if at else events
+    return events.filter(Q(at__lt=at) | Q(number__lt=number), at__lte=at) if at else events  # `at__lte` is what the index finds
 
 
 @dataclass(frozen=True, slots=True)

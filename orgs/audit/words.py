@@ -1,12 +1,16 @@
 """What audit events say, in words. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 SECRET = {"hint", "rolled_hint", "fingerprint"}  # for those who may see the hints of keys
+ALWAYS = {"provider", "period"}  # said also where it stays the same, since it tells what the rest is about
+MONEY = "_microusd"
 LONGEST = 400
 OPENED = "opened"  # told every hour, so they are shown only to who asks for them
+TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d\+00:00")
 
 # Where the filter of the page leads, and with what its tags begin. The first that fits counts.
 KINDS = {
@@ -23,21 +27,13 @@ KINDS = {
     "people": ("People", ("member:", "invitation:", "account:", "identity_provider:", "organization:second_factor")),
     "support": ("Support", ("support:", "admin:")),
     OPENED: ("Openings of secrets", ("credential:",)),
-    "settings": ("Settings", ("organization:", "webhook:", "audit:")),
+    "settings": ("Settings", ("organization:", "webhook:", "audit:", "data_key:")),
 }
 THINGS = {
     "client_key": "client key",
-    "identity_provider": "single sign-on",
-    "invitation": "the invitation of",
     "management_key": "management key",
-    "member": "member",
-    "model_override": "names of models of",
     "model_price": "the price of",
-    "organization": "the organization",
-    "provider": "requests to a provider of",
     "provider_key": "provider key",
-    "provider_routing": "preferences of a provider of",
-    "routing": "routing of",
     "webhook": "webhook",
 }
 ACTS = {
@@ -62,6 +58,7 @@ ACTS = {
 # {} is what it was done to; without it the sentence is complete.
 SENTENCES = {
     "account:email": "changed their e-mail address",
+    "account:end_session": "signed out one of their browsers",
     "account:name": "changed their name",
     "account:password": "changed their password",
     "account:second_factor": "changed their second factor",
@@ -71,14 +68,16 @@ SENTENCES = {
     "client_key:end_roll": "stopped the old text of client key {}",
     "client_key:hand_over": "handed over client key {}",
     "client_key:preferences": "changed the preferences of client key {}",
+    "data_key:add": "gave the organization a new data key",
     "identity_provider:enforce": "changed who signs in by single sign-on",
     "identity_provider:remove": "removed single sign-on",
     "identity_provider:set": "set up single sign-on",
-    "identity_provider:verify": "showed that the domain of single sign-on is theirs",
+    "identity_provider:verify": "verified the domain of single sign-on",
     "identity_provider:vouch": "let {} in",
     "invitation:resend": "sent the invitation of {} again",
     "invitation:send": "invited {}",
     "invitation:withdraw": "withdrew the invitation of {}",
+    "member:change": "changed the account of {}",
     "member:end_sessions": "ended the sessions of {}",
     "member:join": "joined",
     "member:leave": "left",
@@ -89,8 +88,8 @@ SENTENCES = {
     "member:set_budget": "set a budget for {}",
     "member:remove_budget": "removed a budget of {}",
     "organization:create": "created the organization",
-    "organization:delete": "set the organization to be deleted",
-    "organization:keep": "kept the organization",
+    "organization:delete": "asked to delete the organization",
+    "organization:keep": "called off the deletion of the organization",
     "organization:pause": "paused all requests",
     "organization:platform": "changed whether the keys are lent",
     "organization:resume": "resumed requests",
@@ -118,6 +117,7 @@ SENTENCES = {
     "client_key:set_limit": "set a rate limit for client key {}",
     "client_key:remove_budget": "removed a budget of client key {}",
     "client_key:remove_limit": "removed the rate limit of client key {}",
+    "model_override:set": "changed names of models at a provider",
     "provider:pause": "paused a provider",
     "provider:resume": "resumed a provider",
     "provider_routing:set": "changed the preferences of a provider",
@@ -154,19 +154,35 @@ def changes(said: Mapping[str, Any], *, secrets: bool) -> Iterator[Change]:
     before, after = (said.get("before") or {}, said.get("after") or {}) if paired else ({}, said)
     for name in dict.fromkeys([*before, *after]):
         old, new = before.get(name), after.get(name)
-        if (old != new or name not in before) and (secrets or name not in SECRET):
-            yield Change(name.replace("_", " "), shown(name, old, name in before), shown(name, new, name in after))
+        if name in SECRET and not secrets:
+            continue
+        if old != new and not (is_nothing(old) and is_nothing(new)):
+            yield Change(spoken(name), shown(name, old, name in before), shown(name, new, name in after))
+        elif name in ALWAYS:
+            yield Change(spoken(name), "", shown(name, new, there=True))
+
+
+def is_nothing(value: Any) -> bool:
+    return value is None or value in ("", [], {})
+
+
+def spoken(name: str) -> str:
+    return name.removesuffix(MONEY).replace("_", " ")
 
 
 def shown(name: str, value: Any, there: bool) -> str:
     if not there:
         return ""
-    return f"fingerprint {str(value)[:4]} {str(value)[4:8]}" if name == "fingerprint" and value else words(value)[:LONGEST]
+    if name == "fingerprint" and value:
+        return f"fingerprint {str(value)[:4]} {str(value)[4:8]}"
+    if name.endswith(MONEY) and isinstance(value, int):
+        return f"${value / 1_000_000:,.6f}".rstrip("0").rstrip(".")
+    return words(value)[:LONGEST]
 
 
 def words(value: Any) -> str:
     match value:
-        case None | "" | [] | {}:
+        case _ if is_nothing(value):
             return "nothing"
         case bool():
             return "yes" if value else "no"
@@ -174,4 +190,6 @@ def words(value: Any) -> str:
             return ", ".join(f"{key}: {words(each)}" for key, each in value.items())
         case list():
             return ", ".join(map(words, value))
+        case str() if time := TIME.fullmatch(value):
+            return f"{time[1]} {time[2]} UTC"
     return str(value)

@@ -89,7 +89,7 @@ class Invitation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.email}, {self.role} of {self.organization}"
+        return self.email
 
 
 class IdentityProvider(models.Model):

@@ -177,7 +177,7 @@ def session_end(request: HttpRequest, pk: int) -> HttpResponse:
     session = get_object_or_404(UserSession, pk=pk, user=request.user)
     if session.is_current():
         return redirect("account_logout")
-    session.end()
+    actions_account.end_session(session=session, by=Actor.of(request))
     messages.success(request, "That browser is signed out.")
     return redirect("usersessions_list")
 

@@ -13,8 +13,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import QuerySet
 
 from keys import data_keys, second_factors, upkeep
+from keys.actions.data_keys import add_data_key
 from keys.actions.openings import write_openings
 from keys.models import ClientKey
+from orgs.actions import Actor
 from orgs.models import Organization
 
 
@@ -74,7 +76,8 @@ class Command(BaseCommand):
     def reseal(self, options: dict[str, Any]) -> None:
         organizations = self.organizations(options["org"])
         if options["new_data_key"]:
-            self.stdout.write(f"data key: {upkeep.add_data_keys(organizations)} made")
+            made = sum(add_data_key(organization=each, by=Actor.command("vault reseal")) for each in organizations)
+            self.stdout.write(f"data key: {made} made")
         self.report(upkeep.reseal(organizations), "resealed", "changed")
 
     def retire(self, options: dict[str, Any]) -> None:
