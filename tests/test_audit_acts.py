@@ -177,7 +177,7 @@ PRICE = {"provider": "openai", "model": "openai/gpt-99", "from_day": DAY, "input
 BUDGET = {"scope": Scope.ORGANIZATION, "period": Period.MONTH, "amount_microusd": 1}
 ACTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "orgs.actions.create_organization": lambda w: {"name": "Initech", "owner": w.alice},
-    "orgs.actions.record_export": lambda w: w.org | {"filters": {}},
+    "orgs.actions.record_export": lambda w: w.org | {"what": "audit", "filters": {}},
     "orgs.actions.set_organization": lambda w: w.org | {"name": "Acme Labs"},
     "orgs.actions.set_platform": lambda w: w.org | {"is_platform": True},
     "orgs.actions.set_up_first_owner": lambda w: {"email": "d@example.com", "password": "x", "organization_name": "Initech"},
@@ -216,6 +216,7 @@ ACTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "keys.actions.health.record_test": lambda w: {"key": w.key(), "result": PASSED},
     "keys.actions.leaving.end_membership": lambda w: w.org | {"user": w.bob},
     "keys.actions.management_keys.issue_management_key": lambda w: w.org | {"name": "terraform"},
+    "keys.actions.management_keys.revoke_management_keys_of": lambda w: w.org | {"maker": w.management().created_by},
     "keys.actions.management_keys.revoke_management_key": lambda w: {"key": w.management()},
     "keys.actions.ordering.reorder_keys": lambda w: w.org | w.order(),
     "keys.actions.overrides.set_overrides": lambda w: w.org | {"provider": "openai", "overrides": {"openai/gpt-99": "x"}},
