@@ -1,6 +1,5 @@
 """The management API, as a program of Alice's uses it."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +34,7 @@ from keys.providers import Credential
 from orgs.actions import Actor
 from orgs.models import AUDITOR, MEMBER, OWNER, AuditEvent, Membership, Notice, Organization, User
 from tests.attempts import attempt
+from tests.calling import Program
 from tests.fake import FakeProvider
 from usage.actions import set_limit
 from usage.ingest import book
@@ -42,31 +42,6 @@ from usage.models import Budget, Limit
 
 MAIN, WEB = "provider-keys/openai/Main", "client-keys/web-app"
 EVERYTHING_OFF = {"enabled": False, "always": True, "models": ["openai/gpt-4o*"]}
-
-
-class Program:
-    """Calls the API with a key, or without one."""
-
-    def __init__(self, key: str = "") -> None:
-        self._client, self._key = Client(enforce_csrf_checks=True), key
-
-    def call(self, method: str, path: str, body: Any = None, **headers: str) -> HttpResponse:
-        said = {f"HTTP_{name.upper()}": value for name, value in headers.items()}
-        if self._key:
-            said.setdefault("HTTP_AUTHORIZATION", f"Bearer {self._key}")
-        content = body if isinstance(body, str) else json.dumps(body)
-        if body is None:
-            return self._client.generic(method, f"/api/v1/{path}", **said)
-        return self._client.generic(method, f"/api/v1/{path}", content, content_type="application/json", **said)
-
-    def get(self, path: str) -> Any:
-        answer = self.call("GET", path)
-        assert answer.status_code == 200, answer.content
-        return answer.json()
-
-    def change(self, path: str, body: Any) -> HttpResponse:
-        """With the ETag of what is there."""
-        return self.call("PUT", path, body, if_match=self.call("GET", path)["ETag"])
 
 
 @pytest.fixture(autouse=True)
@@ -277,7 +252,7 @@ def test_every_address_refuses_what_it_does_not_know(program: Program) -> None:
     problem(program.call("PUT", WEB, {"paused": "no"}), 422, field="paused")
     problem(program.call("PUT", WEB, {"models": ["x" * 100_001]}), 413)
     assert "sk-proj-lost" not in problem(program.call("PUT", MAIN, {"sk-proj-lost": 1}), 422)
-    answer = program._client.put("/api/v1/" + WEB, {}, HTTP_AUTHORIZATION=f"Bearer {program._key}", content_type="text/plain")
+    answer = program.client.put("/api/v1/" + WEB, {}, HTTP_AUTHORIZATION=f"Bearer {program._key}", content_type="text/plain")
     problem(answer, 415)
 
 
@@ -300,7 +275,7 @@ def test_what_breaks_is_a_problem_that_says_nothing_of_it(
         raise RuntimeError("The database of 10.0.0.7 is gone.")
 
     make_key(acme, by)
-    program._client.raise_request_exception = False
+    program.client.raise_request_exception = False
     monkeypatch.setattr("byok_site.api.provider_keys.set_always", fail)
     answer = program.call("PUT", MAIN, {"always": True}, if_match="*")
     assert "10.0.0.7" not in problem(answer, 500, "failed") + answer.text
