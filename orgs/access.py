@@ -24,7 +24,7 @@ def org_view(permission: str) -> Callable[[OrgView], OrgView]:
         @wraps(view)
         def enter(request: HttpRequest, org_slug: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
             organization = find(request, org_slug)
-            if is_kept_out(request, organization):
+            if is_kept_out(request.membership):  # type: ignore[attr-defined]
                 return render(request, "orgs/second_factor_needed.html", {"kept_from": organization}, status=403)
             if not request.user.has_perm(permission, organization):
                 return forbidden(request, organization)
@@ -35,15 +35,13 @@ def org_view(permission: str) -> Callable[[OrgView], OrgView]:
     return decorate
 
 
-def is_kept_out(request: HttpRequest, organization: Organization) -> bool:
+def is_kept_out(membership: Membership) -> bool:
     """Whether the day has come from which the organization wants a second factor, and the person has none."""
-    since = organization.second_factor_from
-    return since is not None and since <= timezone.now() and lacks_second_factor(request)
+    since = membership.organization.second_factor_from
+    return since is not None and since <= timezone.now() and lacks_second_factor(membership)
 
 
-def lacks_second_factor(request: HttpRequest) -> bool:
-    """Of the person in the organization of this page."""
-    membership: Membership = request.membership  # type: ignore[attr-defined]
+def lacks_second_factor(membership: Membership) -> bool:
     return Membership.objects.filter(pk=membership.pk).lacking_second_factor().exists()
 
 

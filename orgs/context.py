@@ -21,6 +21,6 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     context["organizations"] = SimpleLazyObject(lambda: Organization.objects.for_user(request.user))
     if membership:
         context["org"] = membership.organization
-        context["lacks_second_factor"] = SimpleLazyObject(lambda: access.lacks_second_factor(request))
+        context["lacks_second_factor"] = SimpleLazyObject(lambda: access.lacks_second_factor(membership))
         context["allowed"] = SimpleLazyObject(lambda: request.user.get_all_permissions(membership.organization))
     return context

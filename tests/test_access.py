@@ -15,15 +15,16 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
-from keys.actions import add_key, issue_client_key, issue_management_key
+from keys.actions import add_key, issue_client_key, issue_management_key, revoke_management_key
 from keys.actions.webhooks import add_webhook
+from keys.models import ClientKey, ProviderKey
 from keys.providers import Credential
 from orgs.actions import Actor
 from orgs.actions.invitations import invite
 from orgs.models import MEMBER, Delivery, Membership, Organization, User
 from tests.attempts import attempt, id_given
 from tests.staff import give_second_factor
-from usage.actions import set_model_price
+from usage.actions import set_budget, set_limit, set_model_price
 from usage.actions_prices import set_invoices, set_key_price
 from usage.ingest import book
 from usage.invoices import Billed
@@ -169,7 +170,7 @@ TABLE = {
     "invoices": (OWNERS, "302 404 403 422 404"),
     "invoice_import": (NO_GET, "302 404 403 422 404"),
     "invoice_remove": (NO_GET, "302 404 403 302 404"),
-    # For programs, whose management key is all that counts; tests/test_api.py says what it opens
+    # For programs, whose management key is all that counts; PROGRAMS below says what each opens
     "api_document": ("200 200 200 200 200", "405 405 405 405 405"),
     "api_provider_keys": (KEY_ONLY, NO_POST),
     "api_provider_key": (KEY_ONLY, NO_POST),
@@ -186,7 +187,38 @@ TABLE = {
     "api_members": (KEY_ONLY, NO_POST),
     "api_usage": (KEY_ONLY, NO_POST),
     "api_audit": (KEY_ONLY, NO_POST),
+    "api_routing": (KEY_ONLY, NO_POST),
+    "api_provider_routing": (KEY_ONLY, NO_POST),
+    "api_client_key_roll": (NO_POST, KEY_ONLY),
     "api_unknown": ("404 404 404 404 404", "404 404 404 404 404"),
+}
+# What each of CALLERS gets from the management API, by method. Methods that are not named answer 405 to everybody.
+CALLERS = ("nobody", "client key", "revoked", "globex", "acme")  # with no key, or with the key of a kind or an organization
+READ = "401 401 401 200 200"
+OWN_THING = "401 401 401 404 200"  # Globex has none of this name or id
+ENDED = "401 401 401 404 204"
+UNREADABLE = "401 401 401 422 422"  # what it said makes no sense
+PROGRAMS: dict[str, dict[str, str]] = {
+    "api_document": {"GET": "200 200 200 200 200"},
+    "api_provider_keys": {"GET": READ},
+    "api_provider_key": {"GET": OWN_THING, "PUT": "401 401 401 422 200", "DELETE": ENDED},  # a new one needs a credential
+    "api_provider_key_test": {"POST": OWN_THING},
+    "api_order": {"GET": READ, "PUT": UNREADABLE},
+    "api_routing": {"GET": READ, "PUT": READ},
+    "api_provider_routing": {"GET": READ, "PUT": READ},
+    "api_client_keys": {"GET": READ},
+    "api_client_key": {"GET": OWN_THING, "PUT": "401 401 401 412 200", "DELETE": ENDED},  # If-Match: * wants one to be there
+    "api_client_key_roll": {"POST": UNREADABLE},
+    "api_limits": {"GET": READ},
+    "api_organization_limit": {"GET": OWN_THING, "PUT": UNREADABLE, "DELETE": ENDED},
+    "api_limit": {"GET": OWN_THING, "PUT": UNREADABLE, "DELETE": ENDED},
+    "api_budgets": {"GET": READ},
+    "api_organization_budget": {"GET": OWN_THING, "PUT": UNREADABLE, "DELETE": ENDED},
+    "api_budget": {"GET": OWN_THING, "PUT": UNREADABLE, "DELETE": ENDED},
+    "api_members": {"GET": READ},
+    "api_usage": {"GET": "401 401 401 400 400"},  # it wants two days
+    "api_audit": {"GET": READ},
+    "api_unknown": dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), "404 404 404 404 404"),
 }
 EXPORTS = ("audit_csv", "usage_csv", "usage_focus")
 # Of these the GET asks too, so that nobody types a secret first and loses it on the way
@@ -281,7 +313,6 @@ def address(name: str, org_slug: str, keys: dict[str, uuid.UUID]) -> str:
         "name": "Main",
         "target": keys.get("client", "1"),
         "period": "month",
-        "rest": "nowhere",
         "token": "x",
         "uidb36": "1",
         "key": "x",
@@ -377,3 +408,57 @@ def test_anothers_key_answers_like_a_missing_one(
         missing.content,
         dict(missing.items()),
     )
+
+
+@pytest.fixture
+def programs(world: SimpleNamespace, acme: Organization, globex: Organization, alice: User, charlie: User) -> dict[str, str]:
+    """What each of CALLERS sends. Acme has a limit and a budget where addresses lead, Globex nothing that is called the same."""
+    by, theirs = Actor(label="Alice", user=alice), Actor(label="Charlie", user=charlie)
+    for scope, target in (("organization", ""), ("client_key", str(world.acme["client"]))):
+        where: dict[str, Any] = {"organization": acme, "scope": scope, "target_id": target, "by": by}
+        set_limit(**where, concurrent=5)
+        set_budget(**where, period="month", amount_microusd=5_000_000)
+    for model in (ProviderKey, ClientKey):
+        model.objects.filter(organization=globex).update(name="Theirs")
+    revoked, text = issue_management_key(organization=acme, name="Revoked", by=by)
+    revoke_management_key(key=revoked, by=by)
+    return {
+        "nobody": "",
+        "client key": issue_client_key(organization=acme, name="Another", by=by)[1],
+        "revoked": text,
+        "globex": issue_management_key(organization=globex, name="Program", by=theirs)[1],
+        "acme": issue_management_key(organization=acme, name="Program", by=by)[1],
+    }
+
+
+def test_every_address_of_the_api_says_what_keys_open() -> None:
+    assert set(PROGRAMS) == {name for name in TABLE if name.startswith("api_")}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_what_each_key_opens(name: str, world: SimpleNamespace, programs: dict[str, str]) -> None:
+    page = address(name, "acme", world.acme)
+
+    def status(method: str, caller: str) -> str:
+        said = {"HTTP_AUTHORIZATION": f"Bearer {programs[caller]}"} if programs[caller] else {}
+        with transaction.atomic():
+            answer = Client().generic(method, page, "{}", content_type="application/json", HTTP_IF_MATCH="*", **said)
+            transaction.set_rollback(True)
+        assert answer.status_code < 400 or answer["Content-Type"] == "application/problem+json"
+        return str(answer.status_code)
+
+    methods = ("GET", "POST", "PUT", "PATCH", "DELETE")
+    found = {method: " ".join(status(method, caller) for caller in CALLERS) for method in methods}
+    assert found == dict.fromkeys(methods, "405 405 405 405 405") | PROGRAMS[name]
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_management_key_is_nobody_to_the_dashboard(method: str, world: SimpleNamespace, programs: dict[str, str]) -> None:
+    said = {"HTTP_AUTHORIZATION": f"Bearer {programs['acme']}"}
+    found, expected = {}, {}
+    for name in TABLE.keys() - PROGRAMS.keys():
+        with transaction.atomic():
+            found[name] = str(getattr(Client(), method)(address(name, "acme", world.acme), **said).status_code)
+            transaction.set_rollback(True)
+        expected[name] = TABLE[name][method == "post"].split()[0]
+    assert found == expected

@@ -1,10 +1,10 @@
 """The management API, as a program of Alice's uses it."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from io import BytesIO
 from threading import Barrier
 from typing import Any
 
@@ -12,23 +12,29 @@ import pytest
 import time_machine
 from django.contrib.auth.models import Group, Permission
 from django.core.cache import cache
+from django.core.handlers.asgi import ASGIRequest
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from byok_site.api.door import body_of
+from byok_site.api.problems import Refused
+from byok_site.api.routing import RoutingBody
 from byok_site.api.urls import ROUTES
 from gateway.auth import authenticate
 from gateway.errors import Refusal
 from gateway.snapshot import Snapshot
 from keys import client_keys, pace
 from keys.actions import add_key, issue_client_key, issue_management_key, revoke_management_key
-from keys.models import ClientKey, ManagementKey, ProviderKey
+from keys.actions.leaving import end_membership
+from keys.models import ClientKey, ManagementKey, ProviderKey, RoutingPreference
 from keys.providers import Credential
 from orgs.actions import Actor
-from orgs.models import MEMBER, AuditEvent, Membership, Notice, Organization, User
+from orgs.models import AUDITOR, MEMBER, OWNER, AuditEvent, Membership, Notice, Organization, User
 from tests.attempts import attempt
+from tests.calling import Program
 from tests.fake import FakeProvider
 from usage.actions import set_limit
 from usage.ingest import book
@@ -36,31 +42,6 @@ from usage.models import Budget, Limit
 
 MAIN, WEB = "provider-keys/openai/Main", "client-keys/web-app"
 EVERYTHING_OFF = {"enabled": False, "always": True, "models": ["openai/gpt-4o*"]}
-
-
-class Program:
-    """Calls the API with a key, or without one."""
-
-    def __init__(self, key: str = "") -> None:
-        self._client, self._key = Client(enforce_csrf_checks=True), key
-
-    def call(self, method: str, path: str, body: Any = None, **headers: str) -> HttpResponse:
-        said = {f"HTTP_{name.upper()}": value for name, value in headers.items()}
-        if self._key:
-            said.setdefault("HTTP_AUTHORIZATION", f"Bearer {self._key}")
-        content = body if isinstance(body, str) else json.dumps(body)
-        if body is None:
-            return self._client.generic(method, f"/api/v1/{path}", **said)
-        return self._client.generic(method, f"/api/v1/{path}", content, content_type="application/json", **said)
-
-    def get(self, path: str) -> Any:
-        answer = self.call("GET", path)
-        assert answer.status_code == 200, answer.content
-        return answer.json()
-
-    def change(self, path: str, body: Any) -> HttpResponse:
-        """With the ETag of what is there."""
-        return self.call("PUT", path, body, if_match=self.call("GET", path)["ETag"])
 
 
 @pytest.fixture(autouse=True)
@@ -171,6 +152,48 @@ def test_a_key_may_do_what_its_maker_may_do_now(program: Program, alice: User, b
     problem(program.call("GET", "provider-keys"), 401)
 
 
+def test_the_keys_of_an_owner_who_is_removed_end(program: Program, acme: Organization, alice: User, bob: User) -> None:
+    owners = Group.objects.get(name=OWNER)
+    Membership.objects.filter(user=bob).update(role=owners)
+    end_membership(organization=acme, user=alice, by=Actor(label="Bob", user=bob))
+    problem(program.call("GET", "members"), 401)
+    Membership.objects.create(organization=acme, user=alice, role=owners)
+    problem(program.call("GET", "members"), 401)
+    assert AuditEvent.objects.filter(organization=acme, tag="management_key:revoke", actor_label="Bob").exists()
+
+
+def test_owners_see_which_key_has_lost_its_owner(
+    client_of: Callable[[User], Client], program: Program, acme: Organization, alice: User, bob: User
+) -> None:
+    bobs, page = client_of(bob), reverse("management_key_list", args=["acme"])
+    Membership.objects.filter(user=bob).update(role=Group.objects.get(name=OWNER))
+    assert "who is no owner now" not in bobs.get(page).text
+    Membership.objects.filter(user=alice).update(role=Group.objects.get(name=MEMBER))
+    assert "Alice, who is no owner now" in bobs.get(page).text
+
+
+def test_a_maker_without_the_second_factor_that_everyone_needs_is_kept_out(program: Program, acme: Organization) -> None:
+    Organization.objects.filter(pk=acme.pk).update(second_factor_from=timezone.now() + timedelta(days=1))
+    assert program.get("members")
+    Organization.objects.filter(pk=acme.pk).update(second_factor_from=timezone.now())
+    problem(program.call("GET", "members"), 403, "second_factor_missing")
+
+
+def test_an_organization_that_is_being_deleted_is_only_read(program: Program, acme: Organization, by: Actor) -> None:
+    make_key(acme, by)
+    Organization.objects.filter(pk=acme.pk).update(delete_at=timezone.now() + timedelta(days=7))
+    assert program.get(MAIN)
+    before = events(acme)
+    for method, path, body in (
+        ("PUT", MAIN, {"enabled": False}),
+        ("DELETE", MAIN, None),
+        ("POST", f"{MAIN}/test", None),
+        ("PUT", "routing", {"paused": False}),
+    ):
+        problem(program.call(method, path, body, if_match="*"), 409, "being_deleted")
+    assert events(acme) == before
+
+
 def test_a_key_ends_with_its_day_and_when_its_maker_may_not_sign_in(acme: Organization, by: Actor, alice: User) -> None:
     until = timezone.now() + timedelta(days=1)
     program = Program(issue_management_key(organization=acme, name="short", expires_at=until, by=by)[1])
@@ -229,8 +252,53 @@ def test_every_address_refuses_what_it_does_not_know(program: Program) -> None:
     problem(program.call("PUT", WEB, {"paused": "no"}), 422, field="paused")
     problem(program.call("PUT", WEB, {"models": ["x" * 100_001]}), 413)
     assert "sk-proj-lost" not in problem(program.call("PUT", MAIN, {"sk-proj-lost": 1}), 422)
-    answer = program._client.put("/api/v1/" + WEB, {}, HTTP_AUTHORIZATION=f"Bearer {program._key}", content_type="text/plain")
+    answer = program.client.put("/api/v1/" + WEB, {}, HTTP_AUTHORIZATION=f"Bearer {program._key}", content_type="text/plain")
     problem(answer, 415)
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/", "/api/v2/members", "/api/v1", "/api/v1/", "/api/v1/members/", "/api/v1/%00"])
+def test_an_address_that_nobody_has_is_answered_with_a_problem(path: str) -> None:
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        problem(Client(enforce_csrf_checks=True).generic(method, path), 404, "not_found")
+
+
+def test_the_document_is_only_read(client: Client) -> None:
+    answer = client.post("/api/v1/openapi.json")
+    problem(answer, 405)
+    assert answer["Allow"] == "GET"
+
+
+def test_what_breaks_is_a_problem_that_says_nothing_of_it(
+    program: Program, acme: Organization, by: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: Any) -> None:
+        raise RuntimeError("The database of 10.0.0.7 is gone.")
+
+    make_key(acme, by)
+    program.client.raise_request_exception = False
+    monkeypatch.setattr("byok_site.api.provider_keys.set_always", fail)
+    answer = program.call("PUT", MAIN, {"always": True}, if_match="*")
+    assert "10.0.0.7" not in problem(answer, 500, "failed") + answer.text
+
+
+def test_what_django_refuses_is_a_problem_too(text: str) -> None:
+    stranger = Client(raise_request_exception=False).get("/api/v1/members", HTTP_HOST="elsewhere.example.com")
+    problem(stranger, 400, "malformed")
+    many = "&".join(f"a{number}=1" for number in range(1001))
+    problem(Program(text).call("GET", f"members?{many}"), 400)
+
+
+def test_a_person_still_gets_pages_for_what_is_not_there(client_of: Callable[[User], Client], alice: User) -> None:
+    answer = client_of(alice).get("/nowhere/")
+    assert (answer.status_code, answer["Content-Type"]) == (404, "text/html; charset=utf-8")
+
+
+def test_a_body_is_measured_and_not_only_announced() -> None:
+    """One that comes in pieces announces nothing."""
+    said = {"method": "PUT", "path": "/api/v1/routing", "headers": [(b"content-type", b"application/json")]}
+    with pytest.raises(Refused) as refusal:
+        body_of(ASGIRequest(said, BytesIO(b" " * 100_001)), RoutingBody)
+    assert refusal.value.problem.status == 413
 
 
 OPERATIONS = [(route, method) for route in ROUTES for method in route.operations]
@@ -248,6 +316,56 @@ def test_every_operation_asks_what_the_maker_of_the_key_may_do(
     app, codename = route.operations[method].permission.split(".")
     nothing.permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
     assert program.call(method, path, {}).status_code not in (401, 403, 500)
+
+
+# Routing
+
+
+ROUTING = {"own_keys_only": False, "order": ["azure", "openai"], "timeout_seconds": 30, "move_on": ["limited", "trouble"]}
+
+
+def test_a_program_says_how_requests_are_routed(program: Program, acme: Organization) -> None:
+    default = program.get("routing")
+    assert default.items() >= {"own_keys_only": True, "use_own_keys": True, "paused": False, "order": None}.items()
+    answer = program.change("routing", ROUTING)
+    assert answer.json() == default | ROUTING
+    assert RoutingPreference.objects.get().preferences["order"] == ["azure", "openai"]
+    problem(program.call("PUT", "routing", {"order": ["groq"]}), 428)
+    problem(program.call("PUT", "routing", {"order": ["groq"]}, if_match='"x"'), 412)
+    before = events(acme)
+    shuffled = ROUTING | {"order": ["azure", "openai", "azure"], "move_on": ["trouble", "limited"], "ignore": []}
+    assert program.call("PUT", "routing", shuffled).json() == answer.json()
+    assert events(acme) == before
+    assert program.change("routing", {"paused": True}).json() == default | {"paused": True, "own_keys_only": True}
+    tags = AuditEvent.objects.filter(organization=acme).order_by("pk").values_list("tag", flat=True)
+    assert list(tags)[before:] == ["routing:set", "organization:pause"]
+
+
+def test_a_program_says_how_one_provider_is_used(program: Program) -> None:
+    answer = program.change("routing/openai", {"use_own_keys": False, "paused": True, "move_on": []})
+    said = {"use_own_keys": False, "paused": True, "timeout_seconds": None, "move_on": []}
+    assert answer.json() == program.get("routing/openai") == said
+    assert program.get("routing/groq")["use_own_keys"]
+    problem(program.call("GET", "routing/nobody"), 404)
+    problem(program.call("PUT", "routing/nobody", {}), 404)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"order": ["openai", "sk-lost"]}, "order[1]"),
+        ({"only": ["sk-lost"]}, "only[0]"),
+        ({"only": []}, "only"),
+        ({"ignore": ["sk-lost"]}, "ignore[0]"),
+        ({"timeout_seconds": 0}, "timeout_seconds"),
+        ({"move_on": ["sk-lost"]}, "move_on[0]"),
+    ],
+)
+def test_routing_that_makes_no_sense_is_refused(program: Program, body: dict[str, Any], field: str) -> None:
+    answer = program.change("routing", body)
+    problem(answer, 422, field=field)
+    assert "sk-lost" not in answer.text
+    assert not RoutingPreference.objects.exists()
 
 
 # Provider keys
@@ -277,17 +395,26 @@ def test_applying_the_same_twice_changes_nothing_the_second_time(
         "limits/organization": {"requests_per_minute": 60},
         f"limits/provider-keys/{key_id}": {"concurrent": 3},
         "budgets/organization/month": {"amount_microusd": 50_000_000, "assumed_microusd": 7},
+        "routing": ROUTING | {"paused": True},
+        "routing/openai": {"timeout_seconds": 20},
     }
+    there = {"order", "routing", "routing/openai"}
     for path, body in wanted.items():
-        answer = program.call("PUT", path, body, **({"if_match": program.call("GET", path)["ETag"]} if path == "order" else {}))
+        answer = program.call("PUT", path, body, **({"if_match": program.call("GET", path)["ETag"]} if path in there else {}))
         assert answer.status_code in (200, 201), answer.content
-    before, seen, requests = events(acme), [program.call("GET", path) for path in wanted], len(fake.requests)
-    for (path, body), was in zip(wanted.items(), seen, strict=True):
-        answer = program.call("PUT", path, body)
-        assert answer.status_code == 200, answer.content
-        assert (answer["ETag"], answer.json()) == (was["ETag"], was.json())
-    assert events(acme) == before
-    assert len(fake.requests) == requests
+    seen, before = {path: program.call("GET", path) for path in wanted}, state(acme, fake)
+    for path, body in wanted.items():
+        for condition in ({}, {"if_match": seen[path]["ETag"]}, {"if_match": "*"}):
+            answer = program.call("PUT", path, body, **condition)
+            assert answer.status_code == 200, answer.content
+            assert (answer["ETag"], answer.json()) == (seen[path]["ETag"], seen[path].json())
+    assert state(acme, fake) == before
+
+
+def state(organization: Organization, fake: FakeProvider) -> tuple[int, int, int]:
+    """What rises when something is done: events, versions of routing, requests to the provider."""
+    version = Organization.objects.get(pk=organization.pk).routing_version
+    return events(organization), version, len(fake.requests)
 
 
 def test_a_credential_that_is_refused_or_wrong_is_not_saved(program: Program, fake: FakeProvider, acme: Organization) -> None:
@@ -393,6 +520,36 @@ def test_a_program_creates_a_client_key_and_gets_its_text_once(
     assert program.get("client-keys")["items"] == []
 
 
+def test_a_program_rolls_a_client_key_once(program: Program, acme: Organization) -> None:
+    first = program.call("PUT", WEB, {}).json()
+    seen = program.call("GET", WEB)["ETag"]
+    problem(program.call("POST", f"{WEB}/roll", {"grace_hours": 1}), 428)
+    problem(program.call("POST", f"{WEB}/roll", {"grace_hours": 169}, if_match=seen), 422, field="grace_hours")
+    problem(program.call("POST", f"{WEB}/roll", {}, if_match=seen), 422, field="grace_hours")
+    rolled = program.call("POST", f"{WEB}/roll", {"grace_hours": 24}, if_match=seen)
+    assert client_keys.parse(rolled.json()["key"])
+    assert rolled.json()["key"] != first["key"]
+    assert rolled.json()["rolled_until"]
+    problem(program.call("POST", f"{WEB}/roll", {"grace_hours": 24}, if_match=seen), 412)
+    assert "key" not in program.get(WEB)
+    assert program.call("GET", WEB)["ETag"] == rolled["ETag"] != seen
+    assert AuditEvent.objects.filter(organization=acme, tag="client_key:roll").count() == 1
+    problem(program.call("POST", "client-keys/nobody/roll", {"grace_hours": 0}, if_match="*"), 404)
+
+
+def test_a_budget_says_what_is_spent_of_it(program: Program, acme: Organization) -> None:
+    path = "budgets/organization/month"
+    before = program.call("PUT", path, {"amount_microusd": 5_000_000})
+    assert before.json()["spent_microusd"] == 0
+    book([attempt(acme, at=timezone.now())])
+    today = timezone.now().date()
+    spent = program.get(f"usage?from={today}&to={today}")["total"]["estimated_cost_microusd"]
+    assert spent
+    after = program.call("GET", path)
+    assert after.json()["spent_microusd"] == program.get("budgets")["items"][0]["spent_microusd"] == spent
+    assert after["ETag"] == before["ETag"]
+
+
 def test_a_program_sets_limits_and_budgets(program: Program, acme: Organization, bob: User) -> None:
     path = f"limits/members/{bob.pk}"
     assert program.call("PUT", path, {"requests_per_minute": 5}).status_code == 201
@@ -438,7 +595,30 @@ def test_a_program_reads_members_usage_and_the_audit_log(program: Program, acme:
     set_limit(organization=acme, scope="organization", concurrent=1, by=by)
     log = program.get("audit?limit=1")
     assert log["items"][0]["tag"] == "organization:set_limit"
-    assert program.get(f"audit?after={log['next']}")["items"][0]["tag"] == "management_key:issue"
+    rest = [event["tag"] for event in program.get(f"audit?after={log['next']}")["items"]]
+    assert rest == ["usage:export", "management_key:issue", "organization:create"]
+
+
+def test_what_a_program_reads_is_told_once_an_hour(program: Program, acme: Organization) -> None:
+    cache.clear()
+    with time_machine.travel("2026-11-23T12:00:10Z", tick=False):
+        for path in ("usage?from=2026-11-01&to=2026-11-02", "usage?from=2026-11-01&to=2026-11-03", "audit", "audit?limit=1"):
+            program.get(path)
+            program.get(path)
+    told = AuditEvent.objects.filter(organization=acme, tag__endswith=":export").order_by("pk")
+    assert [event.tag for event in told] == ["usage:export", "usage:export", "audit:export"]
+    assert told[0].changes == {"after": {"from": "2026-11-01", "to": "2026-11-02", "by": "provider"}}
+    assert told[0].actor_label == "Alice by the management key terraform"
+
+
+def test_a_maker_who_may_see_no_hints_reads_none_in_the_log(program: Program, acme: Organization, by: Actor, alice: User) -> None:
+    make_key(acme, by)
+    added = {"tag": "provider_key:add"}.items()
+    [event] = [one for one in program.get("audit")["items"] if added <= one.items()]
+    assert event["changes"]["after"]["hint"] == "sk-proj-…0000"
+    Membership.objects.filter(user=alice).update(role=Group.objects.get(name=AUDITOR))
+    [event] = [one for one in program.get("audit")["items"] if added <= one.items()]
+    assert event["changes"]["after"].keys().isdisjoint({"hint", "fingerprint"})
 
 
 def test_the_last_use_of_a_key_is_noted_to_the_minute(program: Program) -> None:

@@ -57,7 +57,7 @@ def headers(
 
 @schema.parametrize()
 @tried(
-    max_examples=15,
+    max_examples=6,
     derandomize=True,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],

@@ -196,7 +196,7 @@ INITECH = {"organization_name": "Initech"}
 BUDGET = {"scope": Scope.ORGANIZATION, "period": Period.MONTH, "amount_microusd": 1}
 ACTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "orgs.actions.organizations.create_organization": lambda w: {"name": "Initech", "owner": w.alice},
-    "orgs.actions.organizations.record_export": lambda w: w.org | {"filters": {}},
+    "orgs.actions.organizations.record_export": lambda w: w.org | {"what": "audit", "filters": {}},
     "orgs.actions.organizations.set_organization": lambda w: w.org | {"name": "Acme Labs"},
     "orgs.actions.organizations.set_platform": lambda w: w.org | {"is_platform": True},
     "orgs.actions.organizations.set_up_first_owner": lambda w: {
@@ -242,6 +242,7 @@ ACTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "keys.actions.health.record_test": lambda w: {"key": w.key(), "result": PASSED},
     "keys.actions.leaving.end_membership": lambda w: w.org | {"user": w.bob},
     "keys.actions.management_keys.issue_management_key": lambda w: w.org | {"name": "terraform"},
+    "keys.actions.management_keys.revoke_management_keys_of": lambda w: w.org | {"maker": w.management().created_by},
     "keys.actions.management_keys.revoke_management_key": lambda w: {"key": w.management()},
     "keys.actions.ordering.reorder_keys": lambda w: w.org | w.order(),
     "keys.actions.overrides.set_overrides": lambda w: w.org | {"provider": "openai", "overrides": {"openai/gpt-99": "x"}},

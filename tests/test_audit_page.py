@@ -284,6 +284,19 @@ def test_an_export_is_told_in_the_log(alices: Client, acme: Organization, alice:
     assert event.address == "127.0.0.1"
 
 
+def test_exports_of_usage_and_costs_are_told_in_the_log(alices: Client, acme: Organization, alice: User) -> None:
+    alices.head("/o/acme/usage.csv")
+    assert not AuditEvent.objects.filter(tag__endswith=":export").exists()
+    alices.get("/o/acme/usage.csv?range=7d&by=model")
+    alices.get("/o/acme/usage-focus.csv?range=7d")
+    told = AuditEvent.objects.filter(organization=acme, tag__endswith=":export").order_by("pk")
+    assert [(event.tag, event.actor) for event in told] == [("usage:export", alice), ("costs:export", alice)]
+    assert told[0].changes == {"after": {"range": "7d", "by": "model"}}
+    page = alices.get(PAGE).text
+    assert "exported usage" in page
+    assert "exported costs" in page
+
+
 def test_what_a_stranger_did_is_told_with_their_address(alices: Client, acme: Organization, by: Actor) -> None:
     _, text = issue_client_key(organization=acme, name="web-app", by=by)
     report_leak(text=text, address="198.51.100.9")

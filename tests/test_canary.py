@@ -1,6 +1,7 @@
 """A secret that is submitted is found nowhere afterwards. Every form of every provider is swept, and so is a new one."""
 
 import io
+import json
 import logging
 import re
 import zipfile
@@ -19,14 +20,18 @@ from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
-from keys.actions import add_key
+from byok_site.api.urls import ROUTES
+from keys.actions import add_key, issue_management_key
 from keys.forms.credentials import FORMS, KeyForm, Unreturned
 from keys.models import ClientKey, ProviderKey, RetiredCredential
 from keys.providers import PROVIDERS, Credential
+from keys.testing import TestResult, Verdict
 from orgs.actions import Actor
 from orgs.models import Delivery, Organization, User, Webhook
+from tests.calling import Program
 from tests.fake import FakeProvider
 from tests.fake.stages import STAGES
 from tests.staff import give_second_factor
@@ -56,6 +61,11 @@ def assert_clean(text: str | bytes, where: str) -> None:
 @pytest.fixture
 def alices(client_of: Callable[[User], Client], alice: User, acme: Organization) -> Client:
     return client_of(alice)
+
+
+@pytest.fixture
+def program(acme: Organization, alice: User) -> Program:
+    return Program(issue_management_key(organization=acme, name="terraform", by=Actor(label="Alice", user=alice))[1])
 
 
 @pytest.fixture(autouse=True)
@@ -396,6 +406,149 @@ def test_a_report_of_a_crash_in_the_staff_console_does_not_hold_it(
         assert 500 in [answer.status_code for answer in answers]
         for report in (*written, *(answer.content for answer in answers)):
             assert_clean(report, f"the report of {fault}")
+
+
+# Sent by programs, and imported
+
+
+def told_to_programs(program: Program) -> Iterator[HttpResponse]:
+    """Every address that can be read without a name, and those of the keys that there are."""
+    today = timezone.now().date()
+    for route in (each for each in ROUTES if "{" not in each.path and each.path != "usage"):
+        yield program.call("GET", route.path)
+    yield program.call("GET", f"usage?from={today}&to={today}&by=key")
+    for key in ProviderKey.objects.all():
+        for path in (f"provider-keys/{key.provider}/{key.name}", f"limits/provider-keys/{key.pk}"):
+            yield program.call("GET", path)
+        yield program.call("POST", f"provider-keys/{key.provider}/{key.name}/test")
+
+
+def sent_wrongly(fields: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Method, path and body, with the secret in each place where it does not belong."""
+    text = json.dumps({"credential": fields})
+    yield from (("PUT", "provider-keys/openai/Wrong", each) for each in (*broken(text), SECRET, f'"{SECRET}"'))
+    for body in (
+        {"credential": SECRET},
+        {"credential": {SECRET: "x"}},
+        {"credential": {"api_key": [SECRET]}},
+        {"credential": fields | {"nothing": SECRET}},
+        {"credential": {"api_key": f"Bearer {SECRET}"}},
+        {"credential": fields, "enabled": SECRET},
+        {"credential": fields, "models": [f"{SECRET} {SECRET}"]},
+        {"credential": fields, "members": [SECRET]},
+        {SECRET: fields},
+    ):
+        yield "PUT", "provider-keys/openai/Wrong", body
+    yield "PUT", "client-keys/web-app", {"owner": SECRET, "networks": [SECRET]}
+    yield "PUT", "client-keys/web-app", {"networks": [SECRET]}
+    yield "PUT", "routing", {"order": [SECRET], "move_on": [SECRET]}
+    yield "PUT", "order", {"prioritized": [{"provider": "openai", "name": SECRET}], "fallback": []}
+    yield "PUT", "limits/organization", {"concurrent": SECRET}
+    yield "PUT", "budgets/organization/month", {"amount_microusd": 1_000_000, "unpriced": SECRET}
+    yield "GET", f"members?limit={SECRET}", None
+    yield "GET", f"usage?from={SECRET}&to={SECRET}&{SECRET}=1", None
+    for path in (f"provider-keys/{SECRET}/x", f"limits/members/{SECRET}", f"budgets/organization/{SECRET}", SECRET):
+        yield "GET", path, None
+
+
+@pytest.mark.parametrize(("provider", "mode"), EVERY_FORM)
+def test_what_programs_send_is_in_no_answer_and_no_row(provider: str, mode: str, program: Program, acme: Organization) -> None:
+    fields, path = good(PROVIDERS[provider], mode, SECRET), f"provider-keys/{provider}/Main"
+    made = program.call("PUT", path, {"credential": fields, "skip_test": True})
+    assert made.status_code == 201, made.content
+    answers = [made, program.call("PUT", path, {"credential": fields, "always": True}, if_match="*")]
+    answers += [program.call("PUT", path, {"credential": fields}, if_match=SECRET)]
+    answers += told_to_programs(program)
+    for number, answer in enumerate(answers):
+        assert_clean(answer.content + repr(answer.headers).encode(), f"answer {number}")
+    for table, row in all_rows():
+        assert_clean(row, table)
+
+
+def test_what_programs_send_wrongly_is_in_no_answer_and_no_row(program: Program, acme: Organization) -> None:
+    for method, path, body in sent_wrongly(good(PROVIDERS["openai"], "", SECRET)):
+        answer = program.call(method, path, body)
+        assert 400 <= answer.status_code < 500, (path, answer.content)
+        assert_clean(answer.content + repr(answer.headers).encode(), f"the answer to {method} {path}")
+    assert_clean(program.call("GET", "members", authorization=f"Bearer {SECRET}").content, "the answer to no key of ours")
+    for table, row in all_rows():
+        assert_clean(row, table)
+
+
+@pytest.mark.parametrize("fault", ["record", "holds", "parse", "test_credential", "write_rest"])
+def test_a_report_of_a_crash_of_the_api_does_not_hold_it(
+    fault: str, program: Program, acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaceable(acme, "openai")
+    program.client.raise_request_exception = False
+    place = "keys.actions.writing.record" if fault == "record" else f"byok_site.api.provider_keys.{fault}"
+    said = {"credential": {"api_key": SECRET}, "skip_test": fault != "test_credential"}
+    with monkeypatch.context() as patch, reports() as written:
+        patch.setattr(place, fail)
+        answer = program.call("PUT", "provider-keys/openai/Main", said, if_match="*")
+    assert answer.status_code == 500
+    assert len(written) == 2
+    for text in (answer.text, *written):
+        assert_clean(text, f"the report of {fault}")
+
+
+IMPORTED = (
+    f"OPENAI_API_KEY=sk-proj-{SECRET}",
+    f"OPENAI_API_KEY=sk-proj-{SECRET}\nANTHROPIC_API_KEY='sk-ant-api03-{SECRET}'\nGROQ_API_KEY=gsk_{SECRET}",
+    f"AWS_ACCESS_KEY_ID=ASIAIOSFODNN7EXAMPLE\nAWS_SECRET_ACCESS_KEY={SECRET}\nAWS_REGION=us-east-1",
+    f"AWS_BEARER_TOKEN_BEDROCK=ABSK{SECRET}\nAWS_REGION=nowhere-{SECRET}",
+    f"AZURE_OPENAI_API_KEY={SECRET}\nGOOGLE_APPLICATION_CREDENTIALS=/{SECRET}.json\nVERTEX_KEY={{{SECRET}",
+    f"OPENAI_API_KEY=Bearer {SECRET}\nXAI_API_KEY={SECRET} {SECRET}",
+    f"SECRET_KEY={SECRET}",
+    f"{SECRET}",
+    f"OPENAI_API_KEY=sk-{SECRET}\n" * 900,
+)
+
+
+@pytest.mark.parametrize("text", IMPORTED, ids=range(len(IMPORTED)))
+@pytest.mark.parametrize("way", WAYS)
+def test_an_imported_secret_is_in_no_answer_and_no_row(
+    text: str, way: dict[str, str], alices: Client, acme: Organization, settings: Any, fake_provider: FakeProvider
+) -> None:
+    settings.UPSTREAM_OVERRIDES = fake_provider.overrides()
+    page = reverse("provider_key_import", args=["acme"])
+    looked = alices.post(page, {"text": text, "do": "look"}, headers=way)
+    chosen = re.findall(r'name="chosen" value="([^"]+)"', looked.text)
+    saved = alices.post(page, {"text": text, "do": "save", "chosen": chosen}, headers=way)
+    for answer in (looked, saved, alices.get(page), alices.get(reverse("audit", args=["acme"]))):
+        assert_clean(answer.content, "the import")
+        assert_clean(repr(answer.headers) + repr(answer.cookies), "the headers of the import")
+    assert_clean(repr(dict(alices.session)), "the session")
+    for table, row in all_rows():
+        assert_clean(row, table)
+
+
+def test_an_imported_secret_that_is_saved_is_in_no_answer_and_no_row(
+    alices: Client, acme: Organization, settings: Any, fake_provider: FakeProvider
+) -> None:
+    settings.UPSTREAM_OVERRIDES = fake_provider.overrides()
+    text = f"OPENAI_API_KEY={fake_provider.key('openai', 'valid')}{SECRET}"
+    said = {"text": text, "do": "save", "chosen": "1:OPENAI_API_KEY"}
+    assert_clean(alices.post(reverse("provider_key_import", args=["acme"]), said, follow=True).content, "the list")
+    assert ProviderKey.objects.for_org(acme).get().status == "healthy"
+    for table, row in all_rows():
+        assert_clean(row, table)
+
+
+@pytest.mark.parametrize("fault", ["free_name", "parse", "examine_all", "add"])
+def test_a_report_of_a_crash_of_the_import_does_not_hold_it(
+    fault: str, alices: Client, acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alices.raise_request_exception = False
+    said = {"text": f"OPENAI_API_KEY=sk-proj-{SECRET}", "do": "save", "chosen": "1:OPENAI_API_KEY"}
+    with monkeypatch.context() as patch, reports() as written:
+        patch.setattr(f"keys.views.importing.{fault}", fail)
+        if fault == "add":
+            patch.setattr("keys.views.importing.tested", lambda *_: [TestResult(Verdict.VALID, "")])
+        answer = alices.post(reverse("provider_key_import", args=["acme"]), said)
+    assert len(written) == 2
+    for text in (answer.text, *written):
+        assert_clean(text, f"the report of {fault}")
 
 
 # Made here: the texts of client keys, and the secrets of webhooks

@@ -15,6 +15,7 @@ from keys.models import ProviderKey
 from keys.pages import listing
 from keys.providers import PROVIDERS
 from orgs.access import org_view
+from orgs.actions import Actor, Export, record_export
 from orgs.confirming import confirmed
 from orgs.models import Membership, Organization
 from orgs.spreadsheets import streamed
@@ -45,6 +46,7 @@ def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
 @confirmed()
 def usage_csv(request: HttpRequest, organization: Organization) -> HttpResponseBase:
     query = _query(request, organization, timezone.now())
+    _told(request, organization, "usage", query)
     return streamed(request, csv_lines(organization, query), _named(f"{organization.slug}-usage", query))
 
 
@@ -54,7 +56,13 @@ def usage_csv(request: HttpRequest, organization: Organization) -> HttpResponseB
 def usage_focus(request: HttpRequest, organization: Organization) -> HttpResponseBase:
     """Always by days, as hours are not kept in full: 24 hours are the two days that they touch."""
     query = _query(request, organization, timezone.now(), by="client")
+    _told(request, organization, "costs", query)
     return streamed(request, focus_lines(organization, query), _named(f"{organization.slug}-costs", query))
+
+
+def _told(request: HttpRequest, organization: Organization, what: Export, query: Query) -> None:
+    if request.method == "GET":
+        record_export(organization=organization, what=what, filters=query.params, by=Actor.of(request))
 
 
 def _named(name: str, query: Query) -> str:

@@ -1,7 +1,7 @@
 """Client keys. The text of a new one is in one answer and nowhere else."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -23,12 +23,14 @@ from keys.actions import (
     pause_client_key,
     resume_client_key,
     revoke_client_key,
+    roll_client_key,
 )
 from keys.actions.client_keys import NO_MEMBER, checked
 from keys.models import ClientKey
 from orgs.models import Membership, User
 
 LAST_YEAR = 9000
+LONGEST_GRACE = 168  # hours, as on the page
 TOO_LATE = f"Choose a time before the year {LAST_YEAR}, or null."
 
 
@@ -50,6 +52,12 @@ class ClientKeyBody(msgspec.Struct, forbid_unknown_fields=True):
         return Terms(**said)
 
 
+class RollBody(msgspec.Struct, forbid_unknown_fields=True):
+    """One that was rolled before stops at once."""
+
+    grace_hours: Annotated[int, Meta(ge=0, le=LONGEST_GRACE, description="For how long the present text works on.")]
+
+
 class ClientKeyAnswer(msgspec.Struct):
     id: UUID
     name: str
@@ -62,7 +70,8 @@ class ClientKeyAnswer(msgspec.Struct):
     paused: bool
     created_at: datetime
     last_used_at: datetime | None
-    key: Annotated[str | UnsetType, Meta(description="Only in the answer that makes it.")] = UNSET
+    rolled_until: Annotated[datetime | None, Meta(description="Until then the text before this one works too.")]
+    key: Annotated[str | UnsetType, Meta(description="Only in the answer that makes it, or rolls it.")] = UNSET
 
 
 class ClientKeyList(msgspec.Struct):
@@ -84,6 +93,7 @@ def shown(key: ClientKey) -> ClientKeyAnswer:
         paused=key.paused_at is not None,
         created_at=key.created_at,
         last_used_at=key.last_used_at,
+        rolled_until=key.rolled_until,
     )
 
 
@@ -162,6 +172,18 @@ def owner_of(call: Call, body: ClientKeyBody) -> User | None:
     return membership.user
 
 
+@sensitive_variables("text")
+def roll(call: Call, name: str, body: RollBody) -> Answer:
+    """Sent again it is refused, as the ETag is that of the text before."""
+    with transaction.atomic():
+        lock(call.organization)
+        key, grace = found(call, name), timedelta(hours=body.grace_hours)
+        call.match(tag_of(key))
+        text = roll_client_key(key=key, public_id=key.public_id, grace=grace, by=call.by)
+        rolled = found(call, name)
+    return Answer(msgspec.structs.replace(shown(rolled), key=text), etag=tag_of(rolled))
+
+
 def delete(call: Call, name: str) -> Answer:
     with transaction.atomic():
         lock(call.organization)
@@ -171,12 +193,26 @@ def delete(call: Call, name: str) -> Answer:
     return Answer(status=204)
 
 
-VIEW = "keys.view_clientkey"
+VIEW, CHANGE = "keys.view_clientkey", "keys.change_clientkey"
 ROUTES = (
     Route(
         "client-keys",
         "api_client_keys",
         {"GET": Operation(summary="List client keys", permission=VIEW, run=list_all, answers=ClientKeyList, query=ById)},
+    ),
+    Route(
+        "client-keys/{name}/roll",
+        "api_client_key_roll",
+        {
+            "POST": Operation(
+                summary="Give a client key a new text",
+                permission=CHANGE,
+                run=roll,
+                answers=ClientKeyAnswer,
+                body=RollBody,
+                conditional=True,
+            )
+        },
     ),
     Route(
         "client-keys/{name}",
@@ -185,7 +221,7 @@ ROUTES = (
             "GET": Operation(summary="Read a client key", permission=VIEW, run=read, answers=ClientKeyAnswer),
             "PUT": Operation(
                 summary="Create or change a client key",
-                permission="keys.change_clientkey",
+                permission=CHANGE,
                 run=put,
                 answers=ClientKeyAnswer,
                 body=ClientKeyBody,

@@ -9,9 +9,9 @@ import msgspec
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_exempt
 
-from byok_site.api.door import Operation, Route
+from byok_site.api.door import SAFE, Operation, Route, not_allowed
 from byok_site.api.problems import TITLES, Problem
 from keys.providers import PROVIDERS
 from usage.models import Period
@@ -52,17 +52,18 @@ def path_item(route: Route) -> dict[str, Any]:
     parts = re.findall(r"{(\w+)}", route.path)
     shared = [{"name": part, "in": "path", "required": True, "schema": {"type": "string", **PARTS[part]}} for part in parts]
     return {"parameters": shared} | {
-        method.lower(): described(f"{route.name}_{method.lower()}", operation) for method, operation in route.operations.items()
+        method.lower(): described(route.name, method, operation) for method, operation in route.operations.items()
     }
 
 
-def described(name: str, operation: Operation) -> dict[str, Any]:
-    said: dict[str, Any] = {"operationId": name.removeprefix("api_"), "summary": operation.summary}
+def described(name: str, method: str, operation: Operation) -> dict[str, Any]:
+    operation_id = f"{name.removeprefix('api_')}_{method.lower()}"
+    said: dict[str, Any] = {"operationId": operation_id, "summary": operation.summary}
     said["parameters"] = [*query_of(operation), *conditions(operation)]
     if operation.body:
         schema = {"$ref": REFERENCE.format(name=operation.body.__name__)}
         said["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    refused = {str(status): refusal(status) for status in refusals(operation)}
+    refused = {str(status): refusal(status) for status in refusals(method, operation)}
     return said | {"responses": {str(status): success(operation, status) for status in operation.statuses} | refused}
 
 
@@ -91,8 +92,9 @@ def success(operation: Operation, status: int) -> dict[str, Any]:
     return said
 
 
-def refusals(operation: Operation) -> list[int]:
+def refusals(method: str, operation: Operation) -> list[int]:
     found = [401, 403, 429]
+    found += [] if method in SAFE else [409]
     found += [400, 413, 415, 422] if operation.body else [400, 422] if operation.query else []
     found += [412, 428] if operation.conditional else []
     found += [] if operation.query else [404, 422]
@@ -115,9 +117,11 @@ def page_of(routes: tuple[Route, ...]) -> Any:
     def written() -> bytes:
         return msgspec.json.format(msgspec.json.encode(document(routes)), indent=2)
 
+    @csrf_exempt
     @login_not_required
-    @require_safe
     def page(request: HttpRequest) -> HttpResponse:
+        if request.method not in SAFE:
+            return not_allowed(["GET"]).response
         return HttpResponse(written(), content_type="application/json")
 
     return page

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -22,9 +22,11 @@ from keys.actions.management_keys import find_management_key
 from keys.entries import CredentialError
 from keys.models import ManagementKey
 from keys.pace import wait_for_call, wait_for_stranger
+from orgs.access import is_kept_out
 from orgs.actions import Actor, address_of
-from orgs.models import Organization, User
+from orgs.models import Membership, Organization, User
 
+SAFE = ("GET", "HEAD")
 MOST_BYTES = 100_000
 SEEN = timedelta(minutes=1)  # how exact `last_used_at` is
 PLACE = re.compile(r"^(?P<message>.*?)(?: - at `(?P<where>[^`]*)`)?$", re.DOTALL)
@@ -37,6 +39,8 @@ CHANGED = "It is no longer what you looked at. Read it again, and send the ETag 
 UNSAID = "It is there already. Send the ETag that you read as If-Match, or * to write over whatever is there."
 TWICE = "Say each parameter once."
 EXISTS = "It is there already."
+BEING_DELETED = "This organization is being deleted, so it can only be read. An owner can keep it, in its settings."
+NO_SECOND_FACTOR = "This organization wants everyone to have a second factor, and whoever made this key has none."
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +55,13 @@ class Call:
     """One request of a program, let in."""
 
     request: HttpRequest
-    organization: Organization
+    key: ManagementKey
     user: User
     by: Actor
+
+    @property
+    def organization(self) -> Organization:
+        return self.key.organization
 
     def may(self, permission: str) -> bool:
         return self.user.has_perm(permission, self.organization)
@@ -112,12 +120,13 @@ def view_of(route: Route) -> Callable[..., HttpResponse]:
 def respond(request: HttpRequest, route: Route, parts: Mapping[str, str]) -> HttpResponse:
     operation = route.operations.get("GET" if request.method == "HEAD" else str(request.method))
     if operation is None:
-        allowed = ", ".join(route.operations)
-        raise Refused(405, "method_not_allowed", f"This address knows {allowed}.", headers={"Allow": allowed})
+        raise not_allowed(route.operations)
     call = enter(request)
     if not call.may(operation.permission):
         raise Refused(403, "forbidden", FORBIDDEN)
-    done = run(operation, call, parts | read(operation, request))
+    if call.organization.delete_at and request.method not in SAFE:
+        raise Refused(409, "being_deleted", BEING_DELETED)
+    done = run(operation, call, {**parts, **read(operation, request)})
     content = b"" if done.body is None else msgspec.json.encode(done.body)
     response = HttpResponse(content, status=done.status, content_type="application/json")
     if done.body is None:
@@ -125,6 +134,11 @@ def respond(request: HttpRequest, route: Route, parts: Mapping[str, str]) -> Htt
     if done.etag:
         response.headers["ETag"] = done.etag
     return response
+
+
+def not_allowed(methods: Iterable[str]) -> Refused:
+    allowed = ", ".join(methods)
+    return Refused(405, "method_not_allowed", f"This address knows {allowed}.", headers={"Allow": allowed})
 
 
 @sensitive_variables()
@@ -146,14 +160,22 @@ def enter(request: HttpRequest) -> Call:
     """Whose key it is. Its maker's role counts as it is now."""
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     key = find_management_key(text.strip(), timezone.now()) if scheme.lower() == "bearer" else None
-    user = key.created_by if key else None
-    if key is None or user is None or not user.is_active or not user.memberships.filter(organization=key.organization).exists():
+    maker = membership_of_maker(key) if key else None
+    if key is None or maker is None:
         raise stranger(request, text)
     if seconds := wait_for_call(key.pk):
         raise wait_for(seconds, f"This key has made too many calls in this minute. Call again in {seconds} seconds.")
+    if is_kept_out(maker):
+        raise Refused(403, "second_factor_missing", NO_SECOND_FACTOR)
     note_use(key)
-    by = Actor(label=f"{user} by the management key {key.name}"[:120], user=user, address=address_of(request))
-    return Call(request, key.organization, user, by)
+    by = Actor(label=f"{maker.user} by the management key {key.name}"[:120], user=maker.user, address=address_of(request))
+    return Call(request, key, maker.user, by)
+
+
+def membership_of_maker(key: ManagementKey) -> Membership | None:
+    """None when they have left, or may not sign in."""
+    members = Membership.objects.for_org(key.organization).select_related("organization", "user")
+    return members.filter(user=key.created_by_id, user__is_active=True).first()
 
 
 def stranger(request: HttpRequest, text: str) -> Refused:
@@ -188,10 +210,11 @@ def read(operation: Operation, request: HttpRequest) -> dict[str, Any]:
 def body_of(request: HttpRequest, kind: type[msgspec.Struct]) -> Any:
     if request.content_type != "application/json":
         raise Refused(415, "not_json", "Send the body as application/json.")
-    if int(request.headers.get("Content-Length") or 0) > MOST_BYTES:
+    content = request.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
         raise Refused(413, "too_large", f"A body has at most {MOST_BYTES:,} bytes.")
     try:
-        return msgspec.json.decode(request.body, type=kind)
+        return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
         raise mismatch(422, error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -208,10 +231,3 @@ def mismatch(status: int, error: msgspec.ValidationError) -> Refused:
         message = "There is a field that is not known here"
     place = ".".join(part for part in (where.removeprefix("$").lstrip("."), named[1] if named else "") if part)
     return Refused(status, "invalid", f"{message}.", [FieldError(place, f"{message}.")])
-
-
-def nowhere(request: HttpRequest, rest: str) -> HttpResponse:
-    return Refused(404, "not_found", "There is no such address. All are in /api/v1/openapi.json.").response
-
-
-unknown = csrf_exempt(login_not_required(nowhere))

@@ -1,20 +1,23 @@
 """Limits and budgets of the organization, its members and its keys. One that is not set is not there."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from django.db import transaction
+from django.utils import timezone
 from msgspec import Meta
 
 from byok_site.api.door import Answer, Call, Operation, Route, etag
-from byok_site.api.paging import ById, page
+from byok_site.api.paging import ById, cut, page
 from byok_site.api.problems import invalid, not_found
 from keys.actions import lock
-from usage import targets
+from usage import budgets, targets
 from usage.actions import remove_budget, remove_limit, set_budget, set_limit
 from usage.forms import MOST_A_MINUTE, MOST_ASSUMED, MOST_BUDGET
 from usage.models import Budget, Limit, Period, Scope, Unpriced
+from usage.periods import zone
 from usage.views_limits import SCOPES, SLUGS
 
 MICRO = 1_000_000
@@ -62,6 +65,7 @@ class BudgetAnswer(msgspec.Struct):
     hard: bool
     unpriced: str
     assumed_microusd: int
+    spent_microusd: Annotated[int, Meta(description="In the present period, as far as it is booked.")]
 
 
 class BudgetList(msgspec.Struct):
@@ -74,9 +78,21 @@ def shown_limit(limit: Limit) -> LimitAnswer:
     return LimitAnswer(slug_of(limit), limit.target_id, **rates)
 
 
-def shown_budget(budget: Budget) -> BudgetAnswer:
-    said = {name: getattr(budget, name) for name in BudgetBody.__struct_fields__}
-    return BudgetAnswer(slug_of(budget), budget.target_id, budget.period, **said)
+def said_of(budget: Budget) -> dict[str, Any]:
+    return {name: getattr(budget, name) for name in BudgetBody.__struct_fields__}
+
+
+def shown_budgets(call: Call, rows: Sequence[Budget]) -> list[BudgetAnswer]:
+    spent = budgets.spent(call.organization.pk, rows, timezone.now(), zone(call.organization.timezone))
+    return [
+        BudgetAnswer(slug_of(row), row.target_id, row.period, **said_of(row), spent_microusd=spent[row.pk].counted(row))
+        for row in rows
+    ]
+
+
+def tag_of(budget: Budget) -> str:
+    """Changes with what was set, and not with what is spent."""
+    return etag(budget.pk, said_of(budget))
 
 
 def slug_of(row: Limit | Budget) -> str:
@@ -130,7 +146,8 @@ def delete_limit(call: Call, scope: str = "", target: str = "") -> Answer:
 
 
 def list_budgets(call: Call, query: ById) -> Answer:
-    return Answer(page(Budget.objects.filter(organization=call.organization), query, shown_budget))
+    rows, after = cut(Budget.objects.filter(organization=call.organization), query)
+    return Answer(BudgetList(shown_budgets(call, rows), after))
 
 
 def budget_at(call: Call, scope: str, target: str, period: str) -> tuple[dict[str, Any], Budget | None]:
@@ -144,7 +161,8 @@ def read_budget(call: Call, period: str, scope: str = "", target: str = "") -> A
     _, budget = budget_at(call, scope, target, period)
     if budget is None:
         raise not_found("budget")
-    return Answer(shown_budget(budget), etag=etag(shown_budget(budget)))
+    [shown] = shown_budgets(call, [budget])
+    return Answer(shown, etag=tag_of(budget))
 
 
 def put_budget(call: Call, body: BudgetBody, period: str, scope: str = "", target: str = "") -> Answer:
@@ -157,7 +175,7 @@ def put_budget(call: Call, body: BudgetBody, period: str, scope: str = "", targe
         lock(call.organization)
         where, budget = budget_at(call, scope, target, period)
         if budget is None or any(getattr(budget, name) != value for name, value in said.items()):
-            call.match(etag(shown_budget(budget)) if budget else None)
+            call.match(tag_of(budget) if budget else None)
             set_budget(**where, **said, by=call.by)
     done = read_budget(call, period, scope, target)
     return Answer(done.body, 200 if budget else 201, done.etag)
@@ -169,7 +187,7 @@ def delete_budget(call: Call, period: str, scope: str = "", target: str = "") ->
         _, budget = budget_at(call, scope, target, period)
         if budget is None:
             raise not_found("budget")
-        call.match(etag(shown_budget(budget)))
+        call.match(tag_of(budget))
         remove_budget(budget=budget, by=call.by)
     return Answer(status=204)
 

@@ -26,8 +26,13 @@ def page[M: Model](
     rows: QuerySet[M], query: ByNumber | ById, show: Callable[[M], Any], *, latest_first: bool = False
 ) -> dict[str, Any]:
     """`items` and `next`, which is null on the last page."""
+    shown, after = cut(rows, query, latest_first=latest_first)
+    return {"items": [show(row) for row in shown], "next": after}
+
+
+def cut[M: Model](rows: QuerySet[M], query: ByNumber | ById, *, latest_first: bool = False) -> tuple[list[M], Any]:
     if query.after is not UNSET:
         rows = rows.filter(pk__lt=query.after) if latest_first else rows.filter(pk__gt=query.after)
     found = list(rows.order_by("-pk" if latest_first else "pk")[: query.limit + 1])
     shown = found[: query.limit]
-    return {"items": [show(row) for row in shown], "next": shown[-1].pk if len(found) > query.limit else None}
+    return shown, shown[-1].pk if len(found) > query.limit else None

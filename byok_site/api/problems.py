@@ -30,12 +30,14 @@ TITLES = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    409: "Being deleted",
     412: "Changed meanwhile",
     413: "Too large",
     415: "Not JSON",
     422: "Not saved",
     428: "If-Match is missing",
     429: "Too many requests",
+    500: "Failed",
 }
 
 

@@ -4,12 +4,15 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
+from django.core.cache import cache
 from django.utils import timezone
 from msgspec import Meta
 
 from byok_site.api.door import Answer, Call, Operation, Route
 from byok_site.api.paging import ByNumber, page
 from byok_site.api.problems import invalid
+from orgs.actions import Export, record_export
+from orgs.audit.words import without_secrets
 from orgs.models import AuditEvent, Membership
 from usage import queries
 from usage.periods import LONGEST, zone
@@ -17,6 +20,7 @@ from usage.privacy import only_of
 from usage.reports import Totals, report
 
 LAST_YEAR = 9000
+HOUR = 3600  # seconds
 TOO_LONG = f"A period has at most {LONGEST} days."
 BACKWARDS = "The last day comes before the first."
 
@@ -96,12 +100,16 @@ def shown_member(row: Membership) -> MemberAnswer:
 
 
 def audit(call: Call, query: ByNumber) -> Answer:
-    return Answer(page(AuditEvent.objects.filter(organization=call.organization), query, shown_event, latest_first=True))
+    events = AuditEvent.objects.filter(organization=call.organization)
+    read = page(events, query, lambda event: shown_event(call, event), latest_first=True)
+    tell(call, "audit", {})
+    return Answer(read)
 
 
-def shown_event(event: AuditEvent) -> AuditAnswer:
-    said = {name: getattr(event, name) for name in ("at", "address", "tag", "target_id", "changes")}
-    return AuditAnswer(id=event.pk, actor=event.actor_label, target=event.target_label, **said)
+def shown_event(call: Call, event: AuditEvent) -> AuditAnswer:
+    said = {name: getattr(event, name) for name in ("at", "address", "tag", "target_id")}
+    changes = event.changes if call.may("keys.view_hint") else without_secrets(event.changes)
+    return AuditAnswer(id=event.pk, actor=event.actor_label, target=event.target_label, changes=changes, **said)
 
 
 def usage(call: Call, query: UsageQuery) -> Answer:
@@ -113,8 +121,17 @@ def usage(call: Call, query: UsageQuery) -> Answer:
     only = only_of(call.user, call.organization)
     read = queries.read(asked, zone(call.organization.timezone), timezone.now(), only=only)
     found = report(call.organization, read)
+    tell(call, "usage", asked)
     items = [UsageItem(str(item), found.names.of(query.by, item), sums(totals)) for item, totals in found.items]
     return Answer(UsageAnswer(query.by, sums(found.total), items))
+
+
+def tell(call: Call, what: Export, filters: dict[str, str]) -> None:
+    """In the audit log, once an hour for each key and question: a program may ask every minute."""
+    told = f"exports:{call.key.pk}:{what}:{'&'.join(filters.values())}"
+    if cache.get(told) is None:
+        record_export(organization=call.organization, what=what, filters=filters, by=call.by)
+        cache.set(told, True, timeout=HOUR)
 
 
 def sums(totals: Totals) -> Sums:

@@ -2,12 +2,12 @@
 
 import re
 
-from django.urls import path, re_path
+from django.urls import path
 
-from byok_site.api import client_keys, document, limits, order, provider_keys, reading
-from byok_site.api.door import unknown, view_of
+from byok_site.api import client_keys, document, limits, order, provider_keys, reading, routing
+from byok_site.api.door import view_of
 
-ROUTES = (*provider_keys.ROUTES, *order.ROUTES, *client_keys.ROUTES, *limits.ROUTES, *reading.ROUTES)
+ROUTES = (*provider_keys.ROUTES, *order.ROUTES, *routing.ROUTES, *client_keys.ROUTES, *limits.ROUTES, *reading.ROUTES)
 
 
 def pattern(route_path: str) -> str:
@@ -18,5 +18,4 @@ def pattern(route_path: str) -> str:
 urlpatterns = [
     path("openapi.json", document.page_of(ROUTES), name="api_document"),
     *(path(pattern(route.path), view_of(route), name=route.name) for route in ROUTES),
-    re_path(r"^(?P<rest>[\s\S]*)$", unknown, name="api_unknown"),  # also what no name may hold
 ]

@@ -12,7 +12,7 @@ from keys.actions.writing import NameTaken, lock, stamp, tell
 from keys.models import ManagementKey
 from keys.vault import VaultError
 from orgs.actions import Actor
-from orgs.models import Organization
+from orgs.models import Organization, User
 
 NOBODYS = bytes(32)
 
@@ -49,6 +49,14 @@ def revoke_management_key(*, key: ManagementKey, by: Actor) -> None:
     key.revoked_at = timezone.now()
     if ManagementKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=key.revoked_at):
         tell(key, by, "management_key:revoke", before={"name": key.name, "hint": key.hint})
+
+
+@transaction.atomic
+def revoke_management_keys_of(*, organization: Organization, maker: User, by: Actor) -> None:
+    """All that somebody made who leaves: nobody may do through them what they may not."""
+    lock(organization)
+    for key in ManagementKey.objects.filter(organization=organization, created_by=maker).select_related("organization"):
+        revoke_management_key(key=key, by=by)
 
 
 @sensitive_variables()

@@ -16,7 +16,7 @@ from keys.models import ManagementKey
 from orgs.access import org_view
 from orgs.actions import Actor
 from orgs.confirming import confirmed, refill
-from orgs.models import Organization
+from orgs.models import Membership, Organization
 
 PAGE = {"page": "settings"}
 
@@ -26,7 +26,9 @@ PAGE = {"page": "settings"}
 @org_view("keys.view_managementkey")
 def key_list(request: HttpRequest, organization: Organization) -> HttpResponse:
     keys = ManagementKey.objects.for_org(organization).select_related("created_by")
-    return render(request, "keys/management_keys/list.html", PAGE | {"keys": keys, "address": f"{settings.PUBLIC_URL}/api/v1/"})
+    owners = set(Membership.objects.for_org(organization).owners().values_list("user", flat=True))
+    context = {"keys": keys, "owners": owners, "address": f"{settings.PUBLIC_URL}/api/v1/"}
+    return render(request, "keys/management_keys/list.html", PAGE | context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

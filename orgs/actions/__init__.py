@@ -2,6 +2,7 @@
 
 from orgs.actions.organizations import (
     AlreadySetUp,
+    Export,
     Settings,
     create_organization,
     record_export,
@@ -14,6 +15,7 @@ from orgs.actions.recording import Actor, address_of, lock_organizations, record
 __all__ = [
     "Actor",
     "AlreadySetUp",
+    "Export",
     "Settings",
     "address_of",
     "create_organization",

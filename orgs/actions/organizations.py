@@ -1,6 +1,7 @@
 """Writes about organizations."""
 
-from typing import TypedDict, Unpack
+from collections.abc import Mapping
+from typing import Literal, TypedDict, Unpack
 
 from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
@@ -8,6 +9,8 @@ from django.db import IntegrityError, transaction
 from orgs import names
 from orgs.actions.recording import Actor, record
 from orgs.models import OWNER, Membership, Organization, User
+
+type Export = Literal["audit", "usage", "costs"]
 
 
 class AlreadySetUp(Exception):
@@ -62,9 +65,9 @@ def set_organization(*, organization: Organization, by: Actor, **said: Unpack[Se
 
 
 @transaction.atomic
-def record_export(*, organization: Organization, filters: dict[str, str], by: Actor) -> None:
-    """Somebody takes the audit log away, or what matches these filters."""
-    record(organization=organization, by=by, tag="audit:export", target=organization, changes={"after": filters})
+def record_export(*, organization: Organization, what: Export, filters: Mapping[str, str], by: Actor) -> None:
+    """Somebody takes all of it away, or what matches these filters."""
+    record(organization=organization, by=by, tag=f"{what}:export", target=organization, changes={"after": dict(filters)})
 
 
 def _at_a_free_address(name: str) -> Organization:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Q, QuerySet
 from django.utils.formats import date_format
 
-from orgs.audit.words import KINDS, OPENED, SECRET, Change, changes, sentence
+from orgs.audit.words import KINDS, OPENED, Change, changes, sentence, without_secrets
 from orgs.models import AuditEvent, Membership, Organization
 from orgs.spreadsheets import Echo, guarded
 from orgs.zones import zone
@@ -188,5 +188,5 @@ def cells(event: AuditEvent, *, secrets: bool) -> Iterator[object]:
     yield event.at.astimezone(UTC).isoformat()
     yield from map(guarded, (event.actor_label, event.address or "", event.tag, event.target_id, event.target_label))
     for said in (before, after):
-        kept = {name: value for name, value in (said or {}).items() if secrets or name not in SECRET}
+        kept = (said or {}) if secrets else without_secrets(said or {})
         yield guarded(json.dumps(kept, ensure_ascii=False)) if kept else ""

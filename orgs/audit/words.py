@@ -27,7 +27,7 @@ KINDS = {
     "people": ("People", ("member:", "invitation:", "account:", "identity_provider:", "organization:second_factor")),
     "support": ("Support", ("support:", "admin:")),
     OPENED: ("Openings of secrets", ("credential:",)),
-    "settings": ("Settings", ("organization:", "webhook:", "audit:", "data_key:")),
+    "settings": ("Settings", ("organization:", "webhook:", "audit:", "costs:", "usage:", "data_key:")),
 }
 THINGS = {
     "client_key": "client key",
@@ -64,6 +64,8 @@ SENTENCES = {
     "account:second_factor": "changed their second factor",
     "account:sign_out": "ended their other sessions",
     "audit:export": "exported the audit log",
+    "costs:export": "exported costs",
+    "usage:export": "exported usage",
     "credential:open": "opened secrets of the organization",
     "client_key:end_roll": "stopped the old text of client key {}",
     "client_key:hand_over": "handed over client key {}",
@@ -168,6 +170,12 @@ def is_nothing(value: Any) -> bool:
 
 def spoken(name: str) -> str:
     return name.removesuffix(MONEY).replace("_", " ")
+
+
+def without_secrets(said: Mapping[str, Any]) -> dict[str, Any]:
+    """As it is kept, but for hints and fingerprints."""
+    kept = {name: value for name, value in said.items() if name not in SECRET}
+    return {name: without_secrets(value) if isinstance(value, dict) else value for name, value in kept.items()}
 
 
 def shown(name: str, value: Any, there: bool) -> str:

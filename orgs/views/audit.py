@@ -50,7 +50,7 @@ def audit_csv(request: HttpRequest, organization: Organization) -> StreamingHttp
     query = audit_log.read(request.GET.dict(), organization)
     lines = audit_log.csv_lines(organization, query, secrets=sees_secrets(request, organization))
     if request.method == "GET":
-        record_export(organization=organization, filters=query.filters, by=Actor.of(request))
+        record_export(organization=organization, what="audit", filters=query.filters, by=Actor.of(request))
     return streamed(request, lines, f"{organization.slug}-audit")
 
 
