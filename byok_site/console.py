@@ -49,11 +49,16 @@ class StaffConsole(admin.AdminSite):
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return redirect("account_change_password")
 
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        """No form here suggests anything, so nobody asks for it."""
+        raise PermissionDenied
+
     def get_urls(self) -> list[URLResolver | URLPattern]:
         pages = [
             path("search/", self.admin_view(staff.search), name="search"),
             path("open/<uuid:pk>/", self.admin_view(staff.open_organization), name="open"),
             path("organization/<uuid:pk>/", self.admin_view(staff.organization), name="organization"),
+            path("organization/<uuid:pk>/leave/", self.admin_view(staff.leave), name="leave"),
             path("organization/<uuid:pk>/diagnostics/", self.admin_view(staff.diagnostics), name="diagnostics"),
             path("organization/<uuid:pk>/requests/<uuid:request_id>/", self.admin_view(staff.request_page), name="request"),
         ]
@@ -61,7 +66,7 @@ class StaffConsole(admin.AdminSite):
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         visits = SupportVisit.objects.none()
-        if self.has_permission(request):
+        if self.has_permission(request) and request.user.has_perm("orgs.add_supportvisit"):
             visits = (
                 SupportVisit.objects.by(request.user).under_way(timezone.now()).select_related("organization").order_by("until")
             )

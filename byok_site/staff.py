@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -115,6 +115,16 @@ def request_page(request: HttpRequest, visit: SupportVisit, request_id: UUID) ->
         raise Http404
     walk = requests.walk(visited, events, zone(visited.timezone))
     return page(request, "admin/request.html", f"Request {request_id}", walk=walk, organization=visited)
+
+
+@require_POST
+@opens
+@visiting
+def leave(request: HttpRequest, visit: SupportVisit) -> HttpResponse:
+    """Whoever is done closes the organization again, before the hour is over."""
+    support.end_visits(organization=visit.organization, by=support.actor(request))
+    messages.success(request, f"Your visit to {visit.organization} is over.")
+    return redirect("admin:index")
 
 
 @require_POST

@@ -27,6 +27,7 @@ class ProviderKeyAdmin(OfOrganization):
     """Neither the credential nor where it leads: of an Azure key not even the addresses."""
 
     list_display = ("organization", "provider", "name", "hint", "enabled", "status", "tested_at", "last_used_at", "removed_at")
+    list_display_links = ("name",)
     list_filter = ("status", "enabled", "provider")
     search_fields = ("name", "hint", "fingerprint", "organization__name")
     fields = (
@@ -63,6 +64,7 @@ def revoke(key: ClientKey, by: Actor) -> None:
 @admin.register(ClientKey)
 class ClientKeyAdmin(OfOrganization):
     list_display = ("organization", "name", "hint", "owner", "expires_at", "paused_at", "revoked_at", "last_used_at")
+    list_display_links = ("name",)
     list_select_related = ("organization", "owner")
     search_fields = ("name", "hint", "organization__name")
     fields = (

@@ -8,8 +8,10 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import ActionLocation
 from django.contrib.auth.models import Group
+from django.core.exceptions import BadRequest, ValidationError
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.forms import CheckboxSelectMultiple, ModelForm, ModelMultipleChoiceField
@@ -21,6 +23,7 @@ from django.utils import timezone
 from orgs import invitations, redaction
 from orgs.actions import Actor, set_platform, support
 from orgs.actions.invitations import NoInvitation, TooManyInvitations, resend_invitation
+from orgs.confirming import confirmed
 from orgs.models import AuditEvent, Invitation, Membership, Organization, SupportVisit, User
 
 for model in (Authenticator, EmailAddress, UserSession):  # they show second factors and session keys
@@ -30,7 +33,8 @@ admin.site.unregister(Group)  # what a role may do is decided in the code
 type Do = Callable[[Any, Actor], None]
 BOTH = [ActionLocation.CHANGE_LIST, ActionLocation.CHANGE_FORM]
 MOST = 100  # rows at a time
-OF_ONE = ("organization__id__exact", "memberships__organization__id__exact")
+OFFERED = {"", "exact", "id__exact"}  # how the filters that the lists show ask for a value
+OF_PEOPLE = "memberships__organization__id__exact"
 
 
 class Listed(admin.ModelAdmin):
@@ -49,11 +53,21 @@ class Listed(admin.ModelAdmin):
         return False
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """By what is filtered here and nothing else: an address that asks for parts of a column could guess what it holds."""
-        return lookup in OF_ONE or lookup.partition("__")[0] in self.list_filter
+        """As the filters here ask and no other way: parts of a column, or of a row it leads to, could be guessed at."""
+        name, _, how = lookup.partition("__")
+        return name in self.list_filter and how in OFFERED
 
     def has_help_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("orgs.change_supportvisit")
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], **where: Any) -> HttpResponse | None:
+        """What no row can be called is a bad request."""
+        try:
+            for pk in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                self.opts.pk.to_python(pk)
+        except ValidationError as flaw:
+            raise BadRequest from flaw
+        return super().response_action(request, queryset, **where)
 
 
 class OfOrganization(Listed):
@@ -64,6 +78,21 @@ class OfOrganization(Listed):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).filter(organization__in=visited(request))
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        return lookup == "organization__id__exact" or super().lookup_allowed(lookup, value, request)
+
+
+class Decided(Listed):
+    """Superusers change these, once they have confirmed of late that it is them."""
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        page = super().change_view
+        if self.has_change_permission(request):
+            page = confirmed()(page)
+        return page(request, object_id, form_url, extra_context)
+
 
 def visited(request: HttpRequest) -> QuerySet[Organization]:
     return support.visited(request.user, timezone.now())
@@ -73,6 +102,14 @@ def act(label: str, consequence: str) -> Callable[[Do], Callable[..., HttpRespon
     """What staff may do to rows, once they have seen what it means. The act itself audits."""
 
     def decorate(do: Do) -> Callable[..., HttpResponse | None]:
+        @transaction.atomic
+        def act_on(row: Any, console: Listed, request: HttpRequest, queryset: QuerySet[Any]) -> bool:
+            if not queryset.filter(pk=row.pk).exists():  # the visit may have ended since the row before
+                return False
+            do(row, support.actor(request))
+            console.log_change(request, row, f"{label}.")
+            return True
+
         @admin.action(description=label, permissions=["help"], location=BOTH)
         @wraps(do)
         def ask_or_do(console: Listed, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
@@ -81,11 +118,11 @@ def act(label: str, consequence: str) -> Callable[[Do], Callable[..., HttpRespon
                 about = {"label": label, "consequence": consequence, "rows": rows, "action": do.__name__}
                 context = {**console.admin_site.each_context(request), **about, "title": label, "opts": console.opts}
                 return TemplateResponse(request, "admin/confirm.html", context)
-            for row in rows:
-                with transaction.atomic():
-                    do(row, support.actor(request))
-                    console.log_change(request, row, f"{label}.")
-            messages.success(request, f"{label}: done for {', '.join(map(str, rows))}.")
+            done = [row for row in rows if act_on(row, console, request, queryset)]
+            if done:
+                messages.success(request, f"{label}: done for {', '.join(map(str, done))}.")
+            if len(done) < len(rows):
+                messages.error(request, "Your visit ended meanwhile, so nothing was done to the others.")
             return None
 
         return ask_or_do
@@ -102,6 +139,9 @@ class MembershipInline(admin.TabularInline):
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
 
 @act("Sign out everywhere", "They have to sign in again in every browser. Their client keys work on.")
 def end_sessions(user: User, by: Actor) -> None:
@@ -109,7 +149,7 @@ def end_sessions(user: User, by: Actor) -> None:
 
 
 @admin.register(User)
-class UserAdmin(Listed):
+class UserAdmin(Decided):
     """Superusers see everybody and decide who is staff; support sees the people of the organizations that it has opened.
 
     People come by invitation and choose their own password, so there is no password here: /reset/ sends a link.
@@ -125,6 +165,12 @@ class UserAdmin(Listed):
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         people = super().get_queryset(request)
         return people if request.user.is_superuser else people.filter(memberships__organization__in=visited(request)).distinct()
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Who is in an organization is told of those that are open."""
+        if lookup == OF_PEOPLE:
+            return value in map(str, visited(request).values_list("pk", flat=True))
+        return super().lookup_allowed(lookup, value, request)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Not of oneself, so that somebody who can turn people on again is always left."""
@@ -147,7 +193,7 @@ class UserAdmin(Listed):
 
 
 @admin.register(Organization)
-class OrganizationAdmin(Listed):
+class OrganizationAdmin(Decided):
     """Everybody of the staff may know which there are. Superusers decide here whose provider keys are the shared ones."""
 
     list_display = ("name", "slug", "is_platform", "id", "created_at")

@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 import pytest
 import time_machine
+from django.conf import settings
+from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.test import Client
@@ -20,10 +22,13 @@ from keys.actions.webhooks import add_webhook
 from keys.models import ClientKey, ProviderKey
 from keys.providers import Credential
 from orgs.actions import Actor
+from orgs.actions.account import require_second_factor
 from orgs.actions.invitations import invite
-from orgs.models import MEMBER, Delivery, Membership, Organization, User
+from orgs.actions.members import remove_member, set_role
+from orgs.actions.support import begin_visit, change_person, end_sessions
+from orgs.models import MEMBER, OWNER, Delivery, Membership, Organization, User
 from tests.attempts import attempt, id_given
-from tests.staff import give_second_factor
+from tests.staff import join_support
 from usage.actions import set_budget, set_limit, set_model_price
 from usage.actions_prices import set_invoices, set_key_price
 from usage.ingest import book
@@ -32,7 +37,9 @@ from usage.models import Invoice
 
 pytestmark = pytest.mark.django_db
 
-PEOPLE = ("anonymous", "charlie", "bob", "alice", "sam")  # nobody, another's owner, a member, an owner, staff
+PEOPLE = ("anonymous", "charlie", "bob", "alice", "sam")  # nobody, another's owner, a member, an owner, support that visits
+# Whose ownership ended, in the browser in which they had it: they stand where one of PEOPLE does. So does a superuser.
+ENDED = {"demoted": "bob", "removed": "charlie", "turned off": "anonymous", "signed out": "anonymous"}
 
 # What each of PEOPLE gets for GET and for an empty POST. 302 for anonymous is the way to the sign-in page.
 OWN = "302 200 200 200 200"  # a page of one's own account or a list of one's own things
@@ -40,6 +47,7 @@ AGAIN = "302 302 302 302 302"  # first confirm that it is you
 NO_GET = "302 405 405 405 405"
 MEMBERS = "302 404 200 200 404"
 OWNERS = "302 404 403 200 404"
+FACTOR_ONLY = "302 302 302 302 200"  # for who has a second factor
 KEY_ONLY = "401 401 401 401 401"
 NO_POST = "405 405 405 405 405"
 TABLE = {
@@ -55,7 +63,7 @@ TABLE = {
     "account_logout": ("302 200 200 200 200", AGAIN),
     "account_reauthenticate": (OWN, OWN),
     "mfa_authenticate": (AGAIN, AGAIN),
-    "mfa_reauthenticate": (AGAIN, AGAIN),
+    "mfa_reauthenticate": (FACTOR_ONLY, FACTOR_ONLY),
     "mfa_login_webauthn": (AGAIN, AGAIN),
     "mfa_reauthenticate_webauthn": (AGAIN, AGAIN),
     "account_reset_password": ("200 200 200 200 200", "200 200 200 200 200"),
@@ -73,10 +81,10 @@ TABLE = {
     "usersessions_list": (OWN, AGAIN),
     "session_end": (NO_GET, "302 404 404 404 404"),  # not theirs
     "mfa_index": (OWN, NO_GET),
-    "mfa_activate_totp": (OWN, OWN),
-    "mfa_deactivate_totp": ("302 404 404 404 404", "302 404 404 404 404"),
+    "mfa_activate_totp": ("302 200 200 200 302", "302 200 200 200 302"),  # Sam has one
+    "mfa_deactivate_totp": ("302 404 404 404 200", "302 404 404 404 302"),
     "mfa_view_recovery_codes": ("302 404 404 404 404", NO_GET),
-    "mfa_generate_recovery_codes": (OWN, OWN),
+    "mfa_generate_recovery_codes": (OWN, "302 200 200 200 302"),
     "mfa_list_webauthn": (OWN, NO_GET),
     "mfa_add_webauthn": (OWN, OWN),
     "mfa_edit_webauthn": ("302 404 404 404 404", "302 404 404 404 404"),  # not theirs
@@ -230,7 +238,6 @@ ASKING_AGAIN = {
 }
 CANARY = "canary-not-a-real-secret"
 SECRET_FIELDS = ("api_key", "secret_access_key", "session_token", "json", "text", "client_secret", "password")
-STAFF = "302 302 302 302 200"  # every address under /staff/ has one door; signing in there is the product's own page
 
 
 @pytest.fixture
@@ -273,9 +280,44 @@ def world(acme: Organization, globex: Organization, alice: User, charlie: User, 
 
 
 @pytest.fixture
-def clients(alice: User, bob: User, charlie: User, sam: User, client_of: Callable[[User], Client]) -> dict[str, Client]:
-    people = {"charlie": charlie, "bob": bob, "alice": alice, "sam": sam}
+def clients(
+    acme: Organization,
+    alice: User,
+    bob: User,
+    charlie: User,
+    sam: User,
+    make_user: Callable[..., User],
+    client_of: Callable[[User], Client],
+) -> dict[str, Client]:
+    """Sam and the superuser have opened Acme in the staff console."""
+    root = make_user("Root", is_staff=True, is_superuser=True)
+    for user in (sam, root):
+        join_support(user)
+        begin_visit(organization=acme, reason="Ticket 4711", by=Actor(label=user.name, user=user))
+    people = {"charlie": charlie, "bob": bob, "alice": alice, "sam": sam, "root": root}
     return {"anonymous": Client()} | {name: client_of(user) for name, user in people.items()}
+
+
+@pytest.fixture
+def dora(make_user: Callable[..., User]) -> User:
+    return make_user("Dora")
+
+
+def end(how: str, acme: Organization, dora: User) -> None:
+    """Dora, who owns Acme too, does so no longer."""
+    Membership.objects.create(organization=acme, user=dora, role=Group.objects.get(name=OWNER))
+    by = Actor.command("tests")
+    match how:
+        case "demoted":
+            set_role(organization=acme, user=dora, role=MEMBER, by=by)
+        case "removed":
+            remove_member(organization=acme, user=dora, by=by)
+        case "turned off":
+            change_person(user=dora, is_active=False, by=by)
+        case "signed out":
+            end_sessions(user=dora, by=by)
+        case "without a second factor":
+            require_second_factor(organization=acme, since=timezone.now() - timedelta(days=1), by=by)
 
 
 def addresses(resolver: URLResolver, parts: frozenset[str] = frozenset()) -> Iterator[tuple[str, frozenset[str]]]:
@@ -327,15 +369,40 @@ def test_every_address_has_a_row() -> None:
 
 @pytest.mark.parametrize("name", TABLE)
 def test_the_table_holds(name: str, world: SimpleNamespace, clients: dict[str, Client]) -> None:
-    def statuses(method: str) -> str:
+    def statuses(method: str) -> list[str]:
         found = []
-        for person in PEOPLE:
+        for person in (*PEOPLE, "root"):
             with transaction.atomic():
                 found.append(str(getattr(clients[person], method)(address(name, "acme", world.acme)).status_code))
                 transaction.set_rollback(True)
-        return " ".join(found)
+        return found
 
-    assert (statuses("get"), statuses("post")) == TABLE[name]
+    expected = [[*row.split(), row.split()[-1]] for row in TABLE[name]]
+    assert [statuses("get"), statuses("post")] == expected
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_an_ownership_that_ended_opens_nothing(
+    name: str, world: SimpleNamespace, acme: Organization, dora: User, client_of: Callable[[User], Client]
+) -> None:
+    session = client_of(dora).cookies[settings.SESSION_COOKIE_NAME].value
+    page = address(name, "acme", world.acme)
+
+    def statuses(how: str) -> list[str]:
+        found = []
+        for method in ("get", "post"):
+            with transaction.atomic():
+                end(how, acme, dora)
+                old = Client()
+                old.cookies[settings.SESSION_COOKIE_NAME] = session
+                found.append(str(getattr(old, method)(page).status_code))
+                transaction.set_rollback(True)
+        return found
+
+    for how, like in ENDED.items():
+        assert statuses(how) == [row.split()[PEOPLE.index(like)] for row in TABLE[name]], how
+    if "org_slug" in ADDRESSES[name]:
+        assert set(statuses("without a second factor")) <= {"403", "405"}
 
 
 def test_what_asks_again_is_written_down() -> None:
@@ -352,62 +419,38 @@ def test_an_old_sign_in_is_asked_again(name: str, world: SimpleNamespace, client
     assert CANARY not in str([session.get_decoded() for session in Session.objects.all()])
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "",
-        "orgs/user/",
-        "orgs/organization/",
-        "orgs/auditevent/",
-        "orgs/invitation/",
-        "keys/providerkey/",
-        "keys/modeloverride/",
-        "jsi18n/",
-        "nowhere/",
-    ],
-)
-def test_the_staff_console_is_for_staff(path: str, clients: dict[str, Client], sam: User) -> None:
-    User.objects.filter(pk=sam.pk).update(is_superuser=True)
-    give_second_factor(sam)
-    expected = STAFF.replace("200", "404") if path == "nowhere/" else STAFF
-    assert " ".join(str(clients[person].get(f"/staff/{path}").status_code) for person in PEOPLE) == expected
-
-
 def test_the_staff_console_has_no_sign_in_of_its_own(clients: dict[str, Client]) -> None:
     assert clients["anonymous"].get("/staff/login/")["Location"].startswith("/signin/")
     assert clients["alice"].get("/staff/login/").status_code == 403
 
 
 @pytest.mark.parametrize("name", [name for name, parts in ADDRESSES.items() if "org_slug" in parts])
-@pytest.mark.parametrize("method", ["get", "post"])
 def test_anothers_organization_answers_like_a_missing_one(
-    name: str, method: str, world: SimpleNamespace, clients: dict[str, Client]
+    name: str, world: SimpleNamespace, client_of: Callable[[User], Client], alice: User
 ) -> None:
-    foreign = getattr(clients["alice"], method)(address(name, "globex", world.globex))
-    missing = getattr(clients["alice"], method)(address(name, "nowhere", world.globex))
-    assert foreign.status_code in (404, 405)
-    assert (foreign.status_code, foreign.content, dict(foreign.items())) == (
-        missing.status_code,
-        missing.content,
-        dict(missing.items()),
-    )
-    assert not foreign.cookies
+    foreign, missing = (address(name, slug, world.globex) for slug in ("globex", "nowhere"))
+    assert_alike(client_of(alice), foreign, missing)
 
 
 @pytest.mark.parametrize("name", [name for name, parts in ADDRESSES.items() if {"org_slug", "pk"} <= parts])
-@pytest.mark.parametrize("method", ["get", "post"])
 def test_anothers_key_answers_like_a_missing_one(
-    name: str, method: str, world: SimpleNamespace, clients: dict[str, Client]
+    name: str, world: SimpleNamespace, client_of: Callable[[User], Client], alice: User
 ) -> None:
     nothing = dict.fromkeys(world.globex, uuid.uuid4())
-    foreign = getattr(clients["alice"], method)(address(name, "acme", world.globex))
-    missing = getattr(clients["alice"], method)(address(name, "acme", nothing))
-    assert foreign.status_code in (404, 405)
-    assert (foreign.status_code, foreign.content, dict(foreign.items())) == (
-        missing.status_code,
-        missing.content,
-        dict(missing.items()),
-    )
+    assert_alike(client_of(alice), address(name, "acme", world.globex), address(name, "acme", nothing))
+
+
+def assert_alike(client: Client, *pages: str) -> None:
+    """Whoever asks for what is another's learns no more than that it is not there."""
+    for method in ("get", "post"):
+        foreign, missing = (getattr(client, method)(page) for page in pages)
+        assert foreign.status_code in (404, 405)
+        assert (foreign.status_code, foreign.content, dict(foreign.items())) == (
+            missing.status_code,
+            missing.content,
+            dict(missing.items()),
+        )
+        assert not foreign.cookies
 
 
 @pytest.fixture

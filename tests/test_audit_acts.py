@@ -42,7 +42,7 @@ from keys.testing import TestResult, Verdict
 from orgs.actions import Actor
 from orgs.actions.invitations import Letter, digest_of, invite
 from orgs.actions.members import set_role
-from orgs.actions.support import grant_support
+from orgs.actions.support import begin_visit, grant_support
 from orgs.audit.words import ACTS as ACTS_IN_WORDS
 from orgs.audit.words import SENTENCES, THINGS
 from orgs.models import MEMBER, OWNER, AuditEvent, Delivery, Identity, IdentityProvider, Organization, User, Webhook
@@ -162,6 +162,10 @@ class World:
         grant_support(**self.org, by=self.by)
         return self.org
 
+    def visited(self) -> dict[str, Any]:
+        begin_visit(**self.org, reason="Ticket 20418", by=self.by)
+        return self.org
+
     def owners(self) -> dict[str, Any]:
         set_role(**self.org, user=self.bob, role=OWNER, by=self.by)
         return self.org
@@ -222,6 +226,7 @@ ACTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "orgs.actions.support.change_person": lambda w: {"user": w.bob, "name": "Robert"},
     "orgs.actions.support.end_grant": lambda w: w.granted(),
     "orgs.actions.support.end_sessions": lambda w: {"user": w.bob},
+    "orgs.actions.support.end_visits": lambda w: w.visited(),
     "orgs.actions.support.grant_support": lambda w: w.org,
     "orgs.actions.support.record_diagnostics": lambda w: w.org,
     "keys.actions.client_keys.change_client_key": lambda w: {"key": w.client(), "name": "api", "terms": actions.Terms()},

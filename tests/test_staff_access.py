@@ -1,6 +1,6 @@
 """Who may open what in the staff console: every address of it has a row, also those of lists that are added later."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Model
 from django.test import Client
-from django.urls import URLPattern, URLResolver, reverse
+from django.urls import reverse
 from django.utils import timezone
 
 from keys.actions import add_key, issue_client_key
@@ -19,6 +19,7 @@ from orgs.actions import Actor, support
 from orgs.actions.invitations import invite
 from orgs.models import Organization, SupportVisit, User
 from tests.attempts import attempt, id_given
+from tests.console_walk import ADDRESSES
 from tests.staff import give_second_factor, join_support
 from usage.ingest import book
 
@@ -46,7 +47,7 @@ TABLE = {
     "logout": ("302 302 302 302 302 302 302", "302 302 302 302 302 302 302"),
     "password_change": ("302 302 302 302 302 302 302", "302 302 302 302 302 302 302"),
     "password_change_done": (ANYBODY, "302 302 302 405 405 405 405"),
-    "autocomplete": (NEVER, NO_GET),
+    "autocomplete": (NEVER, NEVER),
     "jsi18n": (ANYBODY, "302 302 302 405 405 405 405"),
     "view_on_site": ("302 302 302 404 404 404 404", "302 302 302 404 404 404 404"),
     "app_list": ("302 302 302 404 200 200 200", "302 302 302 404 200 200 200"),
@@ -54,6 +55,7 @@ TABLE = {
     "open": ("302 302 302 403 200 200 200", "302 302 302 403 422 422 422"),
     "organization": ("302 302 302 403 302 200 200", NO_GET),
     "request": ("302 302 302 403 302 200 200", NO_GET),
+    "leave": (NO_GET, "302 302 302 403 302 302 302"),
     "diagnostics": (NO_GET, "302 302 302 403 302 200 200"),
     **{
         f"{model}_{page}": statuses
@@ -73,19 +75,6 @@ TABLE = {
     "keys_modeloverride_history": (OPERATORS, OPERATORS),
     "keys_modeloverride_delete": (OPERATORS, "302 302 302 403 403 403 302"),
 }
-
-
-def addresses(patterns: list[Any], parts: frozenset[str] = frozenset()) -> Iterator[tuple[str, frozenset[str]]]:
-    """Their names, and the names of their parts. What has no name leads on, or nowhere."""
-    for entry in patterns:
-        whole = parts | entry.pattern.regex.groupindex.keys()
-        if isinstance(entry, URLResolver):
-            yield from addresses(entry.url_patterns, whole)
-        elif isinstance(entry, URLPattern) and entry.name:
-            yield entry.name, whole
-
-
-ADDRESSES = dict(addresses(admin.site.get_urls()))
 
 
 def test_every_address_of_the_console_has_a_row() -> None:

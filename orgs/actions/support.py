@@ -85,6 +85,18 @@ def begin_visit(*, organization: Organization, reason: str, by: Actor) -> Suppor
 
 
 @transaction.atomic
+def end_visits(*, organization: Organization, by: Actor) -> None:
+    """Those that the person themselves has there."""
+    assert by.user is not None
+    lock(organization)
+    now = timezone.now()
+    for visit in SupportVisit.objects.by(by.user).under_way(now).filter(organization=organization):
+        SupportVisit.objects.filter(pk=visit.pk).update(until=now)
+        changes = {"before": {"until": stamp(visit.until)}, "after": {"until": stamp(now)}}
+        record(organization=organization, by=by, tag="support:end_visit", target=visit, changes=changes)
+
+
+@transaction.atomic
 def record_diagnostics(*, organization: Organization, by: Actor) -> None:
     """That the bundle was made, before anybody has it."""
     record(organization=organization, by=by, tag="support:diagnostics", target=organization)
@@ -103,7 +115,10 @@ def end_sessions(*, user: User, by: Actor) -> int:
 
 @transaction.atomic
 def change_person(*, user: User, by: Actor, **said: Any) -> None:
-    """What is not named stays. Who is turned off is signed out. Organizations hear of all but staff rights."""
+    """What is not named stays. Who is turned off, or gets or loses rights of staff, is signed out everywhere.
+
+    Organizations hear of all but staff rights.
+    """
     lock_organizations(user)
     current = User.objects.select_for_update().get(pk=user.pk)
     before = {name: getattr(current, name) for name in said}
@@ -113,7 +128,7 @@ def change_person(*, user: User, by: Actor, **said: Any) -> None:
     if told:
         changes = {"before": {name: before[name] for name in told}, "after": {name: after[name] for name in told}}
         record_everywhere(user=user, by=by, tag="member:change", changes=changes)
-    if after.get("is_active") is False:
+    if after.get("is_active") is False or {"is_staff", "is_superuser"} & after.keys():
         end_sessions(user=user, by=by)
 
 

@@ -127,6 +127,7 @@ SENTENCES = {
     "routing:set": "changed the routing",
     "support:diagnostics": "downloaded diagnostics for support",
     "support:end_grant": "ended support access",
+    "support:end_visit": "left the organization in the staff console",
     "support:grant": "allowed support access",
     "support:visit": "opened the organization in the staff console",
     "webhook:test": "sent a test to webhook {}",

@@ -114,7 +114,7 @@ class IdentityProvider(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.domain} at {self.issuer}"
+        return self.domain
 
 
 class Identity(models.Model):
