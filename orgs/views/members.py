@@ -130,12 +130,12 @@ def member(request: HttpRequest, organization: Organization, user_id: int) -> Ht
 @confirmed()
 def hand_over(request: HttpRequest, organization: Organization, user_id: int) -> HttpResponse:
     """Ownership, to somebody else than oneself."""
-    membership = get_object_or_404(others(request, organization), user=user_id)
+    successor = get_object_or_404(others(request, organization), user=user_id).user
     if request.method == "POST":
-        hand_over_ownership(organization=organization, to=membership.user, by=Actor.of(request))
-        messages.success(request, f"{membership.user} owns {organization} now. You are a member.")
+        hand_over_ownership(organization=organization, to=successor, by=Actor.of(request))
+        messages.success(request, f"{successor} owns {organization} now. You are a member.")
         return redirect("members", organization.slug)
-    return render(request, "orgs/members/hand_over.html", {"page": "members", "membership": membership})
+    return render(request, "orgs/members/hand_over.html", {"page": "members", "successor": successor})
 
 
 def find(organization: Organization, user_id: int) -> Membership:
