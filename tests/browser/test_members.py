@@ -84,7 +84,7 @@ def test_an_owner_comes_and_goes(keyhold: Server, visit: Callable[..., Visitor],
     ada.look()
     ada.write("Type acme to confirm", "acme")
     ada.press("button", "Delete organization")
-    ada.sees("Deleted on")
+    ada.sees("Erased on")
     ada.look()
     ada.page.goto(f"{keyhold.url}/o/acme/")
     ada.sees("Acme is being deleted.")
