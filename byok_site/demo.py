@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from byok_site import demo_usage
 from byok_site.demo_limits import restrain
+from byok_site.demo_people import PEOPLE, people, program
 from byok_site.demo_provider import MODELS
 from keys import actions, credentials
 from keys.actions.reporting import Report, report_health
@@ -31,19 +32,13 @@ from keys.routing import FALLBACK, PRIORITIZED
 from keys.testing import TestResult, Verdict
 from orgs.actions import Actor, create_organization, set_platform, support
 from orgs.audit.chain import happened
-from orgs.models import MEMBER, OWNER, Membership, Organization, User
+from orgs.models import Organization, User
 from usage import ingest
 
 SLUG = "meridian-labs"
 DAYS = 90
 BATCH = 1000
 OPERATOR = "sam@keyhold.example"
-PEOPLE = (
-    ("Ada Okafor", "ada@meridian.example", OWNER),
-    ("Tomás Rivera", "tomas@meridian.example", OWNER),
-    ("Priya Nair", "priya@meridian.example", MEMBER),
-    ("Jonas Weber", "jonas@meridian.example", MEMBER),
-)
 AZURE = {"endpoint_url": "https://meridian-eu.openai.azure.com", "api_key": "d3m0" * 8}
 DEPLOYMENTS = [{"model_slug": f"openai/{name}", **AZURE, "model_id": name} for name in MODELS["azure"]]
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -131,19 +126,19 @@ def found(key: ProviderKey, slot: datetime) -> str:
 def create(now: datetime) -> tuple[Organization, dict[str, str]]:
     password = secrets.token_urlsafe(9)
     lend(password, now)
-    users = [User.objects.create_user(email, password, name=name) for name, email, _ in PEOPLE]
-    ada, tomas, priya, jonas = (Actor(label=str(user), user=user) for user in users)
+    founder, *others = (User.objects.create_user(each.email, password, name=each.name) for each in PEOPLE)
+    ada = Actor(label=str(founder), user=founder)
     with happened(now - (DAYS + 5) * DAY):
-        organization = create_organization(name="Meridian Labs", owner=users[0], by=ada)
-    for user, (_, _, role) in zip(users[1:], PEOPLE[1:], strict=True):
-        Membership.objects.create(organization=organization, user=user, role=Group.objects.get(name=role))
+        organization = create_organization(name="Meridian Labs", owner=founder, by=ada)
+    ada, tomas, priya, jonas, _ = people(organization, ada, others, now)
     keys = {(key.provider, key.name): add(organization, key, ada, now) for key in KEYS}
     clients, text = issue(organization, (ada, tomas, priya, jonas), now)
     decide(organization, keys, clients, ada, tomas, now)
     take_time(organization, keys, tomas, now)
     with happened(now - 15 * DAY):
         restrain(keys["openai", "Production"], clients, priya, ada)
-    return organization, {"email": users[0].email, "password": password, "client_key": text}
+    program(organization, ada, now)
+    return organization, {"email": founder.email, "password": password, "client_key": text}
 
 
 def lend(password: str, now: datetime) -> None:

@@ -17,6 +17,12 @@ from orgs.actions import Actor, address_of
 from orgs.actions.account import set_password
 from orgs.models import User
 
+WAYS = {
+    "reauthenticate": "Use your password",
+    "mfa_reauthenticate": "Use a code",
+    "mfa_reauthenticate:webauthn": "Use a passkey",
+}
+
 
 class PeopleAdapter(DefaultAccountAdapter):
     error_messages = DefaultAccountAdapter.error_messages | {
@@ -49,7 +55,8 @@ class PeopleAdapter(DefaultAccountAdapter):
         """A password confirms nobody whom it does not let in."""
         methods = super().get_reauthentication_methods(user)
         demanded = user.is_authenticated and single_sign_on.is_demanded(user.email)
-        return [method for method in methods if not (demanded and method["id"] == "reauthenticate")]
+        offered = [method for method in methods if not (demanded and method["id"] == "reauthenticate")]
+        return [method | {"description": WAYS[method["id"]]} for method in offered]
 
     def pre_login(
         self, request: HttpRequest, user: User, *, signal_kwargs: dict[str, Any] | None, **hooks: Any

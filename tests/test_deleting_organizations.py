@@ -91,7 +91,7 @@ def test_an_owner_reads_what_will_happen_and_types_the_address(alices: Client, a
 def test_everybody_in_it_sees_that_it_is_being_deleted(alices: Client, acme: Organization, bob: User, client_of: SignIn) -> None:
     alices.post(PAGE, {"confirm": "acme"})
     bobs = client_of(bob)
-    assert "Deleted on " in bobs.get("/orgs/").text
+    assert "Erased on " in bobs.get("/orgs/").text
     for path in ("/o/acme/", "/o/acme/providers/"):
         assert "Acme is being deleted." in bobs.get(path).text
         assert "Keep it" not in bobs.get(path).text

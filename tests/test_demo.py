@@ -13,10 +13,12 @@ from pytest_django import Settings
 
 from byok_site import demo
 from byok_site.demo_provider import DemoProvider
-from keys.models import ClientKey, HealthMark, ProviderKey, RetiredCredential
+from keys.models import ClientKey, HealthMark, ManagementKey, ProviderKey, RetiredCredential
 from keys.pages import portrait
 from keys.tasks import test_due_keys as look_after_keys
-from orgs.models import AuditEvent, Membership, Organization
+from orgs.actions.members import ROLES
+from orgs.audit.check import problems
+from orgs.models import AuditEvent, Invitation, Membership, Organization
 from usage.models import Budget, Limit, Scope, UsageEvent
 
 
@@ -57,6 +59,11 @@ def test_the_demo_has_people_keys_in_every_state_and_usage(organization: Organiz
     assert RetiredCredential.objects.restorable(timezone.now()).count() == 1
     assert ProviderKey.objects.lent().count() == len(demo.LENT)
     assert Membership.objects.for_org(organization).owners().count() == 2
+    assert {row.role.name for row in Membership.objects.for_org(organization).select_related("role")} == set(ROLES)
+    open_now = Invitation.objects.open(timezone.now()).count()
+    assert (Invitation.objects.for_org(organization).waiting().count(), open_now) == (2, 1)
+    assert ManagementKey.objects.in_use(timezone.now()).exists()
+    assert not list(problems(organization))
     assert ClientKey.objects.for_org(organization).live().exclude(preferences={}).count() == 3
     assert {budget.scope for budget in Budget.objects.filter(organization=organization)} == set(Scope)
     assert Limit.objects.filter(organization=organization).exists()

@@ -16,7 +16,7 @@ class ImportForm(forms.Form):
         help_text="Lines such as `OPENAI_API_KEY=…`. Nothing of it is kept but the keys you save.",
         max_length=dotenv.MOST_BYTES,
         strip=False,
-        widget=SecretEditor(required=None),
+        widget=SecretEditor(required=None, **{"class": "area mono"}),
         error_messages={"required": EMPTY, "max_length": "This is more than 32 kB. Paste only the lines with provider keys."},
         template_name="keys/fields/text.html",
     )

@@ -72,6 +72,7 @@ def page(request: HttpRequest, organization: Organization) -> HttpResponse:
         elif request.POST.get("do") == "save" and save(request, organization, entries, form):
             return to_list(request, organization)
     context = {"page": "keys", "form": form, "entries": entries, "can_save": any(can_save(entry) for entry in entries)}
+    context["saving"] = request.POST.get("do") == "save"  # what was not ticked then stays so
     template = "keys/import.html#form" if request.htmx else "keys/import.html"
     refused = form.errors or any(entry.chosen and not entry.saved for entry in entries)
     return render(request, template, context, status=422 if refused else 200)

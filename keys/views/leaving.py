@@ -6,18 +6,19 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from keys.actions import RestrictionError
 from keys.actions.leaving import end_membership
 from keys.forms.client_keys import LeavingForm
-from keys.models import ClientKey
+from keys.models import ClientKey, ManagementKey
 from orgs.access import org_view
 from orgs.actions import Actor
 from orgs.actions.members import LastOwner
 from orgs.confirming import confirmed, refill
-from orgs.models import OWNER, Membership, Organization, User
+from orgs.models import OWNER, Invitation, Membership, Organization, User
 
 PAGE = "orgs/members/leaving.html"
 
@@ -48,6 +49,10 @@ def part(request: HttpRequest, organization: Organization, user: User, done: str
     keys = ClientKey.objects.for_org(organization).live().filter(owner=user)
     form = form_of(request, organization, user) if keys else None
     context: dict[str, Any] = {"page": "members", "person": user, "leaves": user == request.user, "keys": keys, "form": form}
+    context["invitations"] = Invitation.objects.for_org(organization).open(timezone.now()).filter(invited_by=user).count()
+    context["management_keys"] = (
+        ManagementKey.objects.for_org(organization).in_use(timezone.now()).filter(created_by=user).count()
+    )
     if request.method == "POST" and (form is None or form.is_valid()):
         try:
             end_membership(organization=organization, user=user, by=Actor.of(request), to=form.to if form else None)
@@ -62,6 +67,14 @@ def part(request: HttpRequest, organization: Organization, user: User, done: str
             messages.success(request, done)
             return redirect(*then)
     return render(request, PAGE, context, status=422 if request.method == "POST" else 200)
+
+
+def held(organization: Organization, user: User) -> dict[str, int]:
+    """What ends with the membership, beside client keys."""
+    now = timezone.now()
+    invitations = Invitation.objects.for_org(organization).open(now).filter(invited_by=user)
+    management_keys = ManagementKey.objects.for_org(organization).in_use(now).filter(created_by=user)
+    return {"invitations": invitations.count(), "management_keys": management_keys.count()}
 
 
 def form_of(request: HttpRequest, organization: Organization, user: User) -> LeavingForm:

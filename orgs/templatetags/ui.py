@@ -146,7 +146,8 @@ def control(field: BoundField) -> SafeString:
     widget = field.field.widget
     classes = {"select": "select", "checkbox": "", "radio": "", "textarea": "area"}
     attrs: dict[str, str | bool] = {"class": classes.get(getattr(widget, "input_type", "textarea"), "input")}
-    if str(widget.attrs.get("placeholder", "")).lower() == str(field.label).lower():
+    label, placeholder = str(field.label).lower(), str(widget.attrs.get("placeholder", "")).lower()
+    if placeholder and (placeholder in label or label in placeholder):
         attrs["placeholder"] = False  # it would only repeat the label
     return field.as_widget(attrs=attrs)
 

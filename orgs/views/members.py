@@ -143,19 +143,19 @@ def member(request: HttpRequest, organization: Organization, user_id: int) -> Ht
 @confirmed()
 def hand_over(request: HttpRequest, organization: Organization, user_id: int) -> HttpResponse:
     """Ownership, to somebody else than oneself."""
-    membership = get_object_or_404(others(request, organization), user=user_id)
+    successor = get_object_or_404(others(request, organization), user=user_id).user
     refusal = ""
     if request.method == "POST":
         try:
-            hand_over_ownership(organization=organization, to=membership.user, by=Actor.of(request))
+            hand_over_ownership(organization=organization, to=successor, by=Actor.of(request))
         except LastOwner:
-            refusal = f"{membership.user} was turned off and cannot sign in, and you are the last owner."
+            refusal = f"{successor} was turned off and cannot sign in, and you are the last owner."
         except Membership.DoesNotExist:
             raise Http404 from None
         else:
-            messages.success(request, f"{membership.user} owns {organization} now. You are a member.")
+            messages.success(request, f"{successor} owns {organization} now. You are a member.")
             return redirect("members", organization.slug)
-    context = {"page": "members", "membership": membership, "refusal": refusal}
+    context = {"page": "members", "successor": successor, "refusal": refusal}
     return render(request, "orgs/members/hand_over.html", context, status=422 if refusal else 200)
 
 

@@ -40,6 +40,13 @@ def test_second_factors_are_set_up_lost_and_recovered(keyhold: Server, visit: Ca
     device = Device(ada)
     codes = turn_app_on(ada, keyhold)
     add_passkey(ada, keyhold)
+    for path in ("account/security/codes/", "account/security/codes/generate/", "signin/again/code/", "signin/again/passkey/"):
+        ada.page.goto(f"{keyhold.url}/{path}")
+        ada.look()
+    ada.page.goto(f"{keyhold.url}/account/security/passkeys/")
+    ada.look()
+    ada.press("link", "Rename Passkey")
+    ada.look()
     sign_out(ada, keyhold)
     ada.press("button", "Use a passkey")
     ada.sees("Bring your first key")

@@ -1,23 +1,14 @@
 """Somebody is invited, joins with a new account, and loses ownership in one browser while using it in another."""
 
-import re
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visitor
+from tests.browser.test_small_pages import link_in_mail
 from tests.browser.test_thirteen import set_up
 from tests.serving import Server
-
-
-def invitation_in_mail(keyhold: Server) -> str:
-    """Where no mail server is set, mails are printed."""
-    assert keyhold.process.stdout is not None
-    for line in keyhold.process.stdout:
-        if found := re.search(r"http://\S+/invite/\S+/", line):
-            return found[0]
-    raise AssertionError("No invitation was sent.")
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts on", "scripts off"])
@@ -36,7 +27,7 @@ def test_an_owner_comes_and_goes(keyhold: Server, visit: Callable[..., Visitor],
     ada.sees("The invitation is sent.")
     ada.look()
 
-    link = invitation_in_mail(keyhold)
+    link = link_in_mail(keyhold, "invite")
     tomas = visit(link, scripts=scripts)
     expect(tomas.page).to_have_url(f"{keyhold.url}/invite/")
     tomas.look()
@@ -84,7 +75,7 @@ def test_an_owner_comes_and_goes(keyhold: Server, visit: Callable[..., Visitor],
     ada.look()
     ada.write("Type acme to confirm", "acme")
     ada.press("button", "Delete organization")
-    ada.sees("Deleted on")
+    ada.sees("Erased on")
     ada.look()
     ada.page.goto(f"{keyhold.url}/o/acme/")
     ada.sees("Acme is being deleted.")
