@@ -373,3 +373,16 @@ def test_anothers_key_answers_like_a_missing_one(
         missing.content,
         dict(missing.items()),
     )
+
+
+# Whose POST asks for no cookie, and so for no token: programs', and the report of a key that was found
+WITHOUT_TOKEN = {"report", *(name for name in TABLE if name.startswith("api_"))}
+
+
+def test_a_form_without_its_token_does_nothing(world: SimpleNamespace, alice: User) -> None:
+    alices = Client(enforce_csrf_checks=True)
+    alices.force_login(alice)
+    for name, (_, post) in TABLE.items():
+        if post != NO_POST and name not in WITHOUT_TOKEN:
+            answer = alices.post(address(name, "acme", world.acme))
+            assert (answer.status_code, "This form is too old" in answer.text) == (403, True), name
