@@ -10,7 +10,7 @@ ROWS = dict(re.findall(r"^\| ([AF]?\d+) \| (.+) \|$", PAGE, flags=re.M))
 NAMED = re.findall(r"`([\w/]+)::(test_\w+)`", PAGE)
 
 
-def tests_of(name: str) -> set[str]:
+def named_in(name: str) -> set[str]:
     tree = ast.parse((ROOT / "tests" / f"{name}.py").read_text())
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
@@ -24,4 +24,4 @@ def test_every_row_names_its_tests_or_says_that_it_is_open() -> None:
 
 
 def test_every_named_test_exists() -> None:
-    assert not [f"{file}::{test}" for file, test in NAMED if test not in tests_of(file)]
+    assert not [f"{file}::{test}" for file, test in NAMED if test not in named_in(file)]
