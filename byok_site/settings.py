@@ -177,6 +177,7 @@ ACCOUNT_EMAIL_VERIFICATION = "none"  # people come by a link of an owner or the 
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "Keyhold: "
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 15 * 60
+ACCOUNT_RATE_LIMITS = {"open_invitation": "60/m/ip", "new_organization": "20/d/user"}  # besides its own
 ACCOUNT_SESSION_REMEMBER = True
 MFA_ADAPTER = "keys.second_factors.SealedSecondFactors"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from orgs import invitations, redaction
 from orgs.actions import Actor, set_platform, support
-from orgs.actions.invitations import NoInvitation, resend_invitation
+from orgs.actions.invitations import NoInvitation, TooManyInvitations, resend_invitation
 from orgs.models import AuditEvent, Invitation, Membership, Organization, SupportVisit, User
 
 for model in (Authenticator, EmailAddress, UserSession):  # they show second factors and session keys
@@ -187,7 +187,7 @@ class MembershipAdmin(OfOrganization):
 def resend(invitation: Invitation, by: Actor) -> None:
     try:
         letter = resend_invitation(invitation=invitation, by=by)
-    except NoInvitation:
+    except (NoInvitation, TooManyInvitations):
         return
     transaction.on_commit(lambda: invitations.send([letter]))
 

@@ -1,8 +1,10 @@
 """A person's own account: another address, sessions, second factors, and what of it stands on record."""
 
 import re
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal import auth as totp
 from allauth.usersessions.models import UserSession
+from django.contrib.auth.models import Group
 from django.core import mail
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
@@ -19,9 +22,11 @@ from django.utils import timezone
 
 from keys import data_keys, second_factors
 from keys.vault import VaultError
-from orgs.actions import Actor
-from orgs.actions.account import AddressTaken, change_email, end_sessions, require_second_factor, set_password
-from orgs.models import AuditEvent, Membership, Organization, User
+from orgs.actions import Actor, support
+from orgs.actions.account import AddressTaken, change_email, end_sessions, require_second_factor, set_name, set_password
+from orgs.actions.members import set_role
+from orgs.models import MEMBER, OWNER, AuditEvent, Membership, Organization, User
+from tests.races import RACES, at_once
 
 pytestmark = pytest.mark.django_db
 NEW = "alice@new.example"
@@ -126,6 +131,17 @@ def test_a_taken_address_is_refused_whatever_its_case(alice: User, bob: User, by
     assert alice.email == "alice@example.com"
 
 
+# Their name
+
+
+def test_another_name_is_on_record(acme: Organization, alice: User, client_of: SignIn) -> None:
+    client = client_of(alice)
+    for _ in range(2):
+        assert client.post("/account/", {"name": "Alice  Ng"})["Location"] == "/account/"
+    assert User.objects.get(pk=alice.pk).name == "Alice Ng"
+    assert told(acme, "account:name") == [{"before": {"name": "Alice"}, "after": {"name": "Alice Ng"}}]
+
+
 # Sessions
 
 
@@ -219,6 +235,7 @@ def test_what_cannot_be_recorded_does_not_happen(
     monkeypatch.setattr(AuditEvent, "save", refuse)
     client = client_of(alice)
     for act in (
+        lambda: set_name(user=User.objects.get(pk=alice.pk), name="Alice Ng", by=by),
         lambda: change_email(user=User.objects.get(pk=alice.pk), email=NEW, by=by),
         lambda: set_password(user=User.objects.get(pk=alice.pk), password=NEW_PASSWORD, by=by),
         lambda: end_sessions(user=User.objects.get(pk=alice.pk), by=by),
@@ -228,7 +245,8 @@ def test_what_cannot_be_recorded_does_not_happen(
         with pytest.raises(OSError, match="no audit"):
             act()
     now = User.objects.get(pk=alice.pk)
-    assert (now.email, now.password, now.session_version) == (alice.email, alice.password, alice.session_version)
+    for name in ("name", "email", "password", "session_version"):
+        assert getattr(now, name) == getattr(alice, name)
     assert not Authenticator.objects.exists()
     assert Organization.objects.get(pk=acme.pk).second_factor_from is None
     assert is_signed_in(client)
@@ -335,3 +353,31 @@ def test_another_organization_asks_for_nothing(
     require_second_factor(organization=acme, since=timezone.now(), by=by)
     assert client_of(charlie).get("/o/globex/").status_code == 200
     assert client_of(charlie).get("/o/acme/").status_code == 404
+
+
+# Races
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_acts_about_people_of_the_same_organizations_do_not_wait_for_each_other_for_ever(
+    postgres_only: None, make_user: Callable[..., User]
+) -> None:
+    """The organizations are in one order by name and in the other by id."""
+    alice, bob = make_user("Alice"), make_user("Bob")
+    names = ["Zenith", "Acme"]
+    for name, pk in zip(names, (uuid.UUID(int=1), uuid.UUID(int=2)), strict=True):
+        organization = Organization.objects.create(pk=pk, name=name, slug=name.lower())
+        for person in (alice, bob):
+            Membership.objects.create(organization=organization, user=person, role=Group.objects.get(name=OWNER))
+    tests = Actor.command("tests")
+    for number in range(RACES):
+        role = MEMBER if number % 2 else OWNER
+        at_once(
+            [
+                partial(support.end_sessions, user=alice, by=tests),
+                partial(end_sessions, user=User.objects.get(pk=bob.pk), by=tests),
+                partial(change_email, user=User.objects.get(pk=bob.pk), email=f"bob{number}@example.com", by=tests),
+                partial(set_role, organization=organization, user=bob, role=role, by=tests),
+            ]
+        )
+    assert len(told(organization, "account:sign_out")) == len(told(organization, "account:email")) == RACES

@@ -44,7 +44,8 @@ pytestmark = pytest.mark.django_db
 DAY, DAYS = date(2026, 11, 1), timedelta(days=1)
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PASSED = TestResult(verdict=Verdict.VALID, reason="", status=200, latency_ms=9, models=("gpt-4o",))
-RECORDERS = {"orgs.actions.record"}  # writes the event of the act that calls it
+# They write the event of the act that calls them
+RECORDERS = {"orgs.actions.recording.record", "orgs.actions.recording.record_everywhere"}
 ROOMS = (orgs, keys, usage, gateway, byok_site)
 OURS = ("orgs", "keys", "usage", "account", "mfa", "usersessions", "auth", "sessions")
 
@@ -174,17 +175,23 @@ class World:
 
 
 PRICE = {"provider": "openai", "model": "openai/gpt-99", "from_day": DAY, "input_microusd": 1, "output_microusd": 1}
+INITECH = {"organization_name": "Initech"}
 BUDGET = {"scope": Scope.ORGANIZATION, "period": Period.MONTH, "amount_microusd": 1}
 ACTS: dict[str, Callable[[World], dict[str, Any]]] = {
-    "orgs.actions.create_organization": lambda w: {"name": "Initech", "owner": w.alice},
-    "orgs.actions.record_export": lambda w: w.org | {"filters": {}},
-    "orgs.actions.set_organization": lambda w: w.org | {"name": "Acme Labs"},
-    "orgs.actions.set_platform": lambda w: w.org | {"is_platform": True},
-    "orgs.actions.set_up_first_owner": lambda w: {"email": "d@example.com", "password": "x", "organization_name": "Initech"},
+    "orgs.actions.organizations.create_organization": lambda w: {"name": "Initech", "owner": w.alice},
+    "orgs.actions.organizations.record_export": lambda w: w.org | {"filters": {}},
+    "orgs.actions.organizations.set_organization": lambda w: w.org | {"name": "Acme Labs"},
+    "orgs.actions.organizations.set_platform": lambda w: w.org | {"is_platform": True},
+    "orgs.actions.organizations.set_up_first_owner": lambda w: {
+        "email": "d@example.com",
+        "password": "x",
+        "organization_name": "Initech",
+    },
     "orgs.actions.account.change_email": lambda w: {"user": w.alice, "email": "alice@example.org"},
     "orgs.actions.account.end_sessions": lambda w: {"user": w.alice},
     "orgs.actions.account.note_second_factors": lambda w: {"user": w.alice, "before": w.second_factor()},
     "orgs.actions.account.require_second_factor": lambda w: w.org | {"since": NOW},
+    "orgs.actions.account.set_name": lambda w: {"user": w.alice, "name": "Alice Ng"},
     "orgs.actions.account.set_password": lambda w: {"user": w.alice, "password": "another horse battery"},
     "orgs.actions.invitations.invite": lambda w: w.org | {"emails": ["erin@example.com"], "role": MEMBER},
     "orgs.actions.invitations.join": lambda w: w.invited(),
@@ -274,7 +281,7 @@ def world(acme: Organization, alice: User, bob: User, charlie: User) -> World:
 
 def prepared(name: str, world: World) -> dict[str, Any]:
     """With what the act is called. The very first owner is set up where there is nobody."""
-    if name == "orgs.actions.set_up_first_owner":
+    if name == "orgs.actions.organizations.set_up_first_owner":
         User.objects.all().delete()
     return {"by": world.by} | ACTS[name](world)
 

@@ -1,14 +1,12 @@
 """Deleting an organization: typed, told, paused at once, undone for seven days, then erased with its data keys."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.core.exceptions import PermissionDenied
-from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -25,6 +23,7 @@ from orgs.actions import Actor, create_organization
 from orgs.actions.invitations import invite
 from orgs.models import MEMBER, AuditEvent, Membership, Notice, Organization, User
 from tests.attempts import attempt
+from tests.races import RACES, at_once
 from usage.ingest import book
 from usage.models import DailyRollup, HourlyRollup, UsageEvent
 
@@ -33,7 +32,6 @@ pytestmark = pytest.mark.django_db
 PAGE, SETTINGS, ROUTING = "/o/acme/settings/delete/", "/o/acme/settings/", "/o/acme/routing/"
 BY = Actor.command("test")
 SECOND = timedelta(seconds=1)
-RACES = 100
 type SignIn = Callable[[User], Client]
 
 
@@ -216,18 +214,6 @@ def test_kept_in_the_last_moment_it_is_whole_or_gone(postgres_only: None, make_u
     alice = make_user("Alice")
     ends = {"kept": 0, "gone": 0}
 
-    def race(calls: list[Callable[[], Any]]) -> None:
-        def run(call: Callable[[], Any]) -> None:
-            try:
-                call()
-            except (Organization.DoesNotExist, PermissionDenied):
-                pass
-            finally:
-                connection.close()
-
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(run, calls))
-
     for number in range(RACES):
         organization = create_organization(name=f"Acme {number}", owner=alice, by=BY)
         key = DataKey.objects.create(organization=organization, version=1, kek_id="k1", wrapped=b"x")
@@ -238,7 +224,7 @@ def test_kept_in_the_last_moment_it_is_whole_or_gone(postgres_only: None, make_u
             lambda: keep_organization(organization=organization, by=Actor("Alice", alice)),  # noqa: B023 (run before the next)
             lambda: delete_due(due),  # noqa: B023
         ]
-        race(calls if number % 2 else calls[::-1])
+        at_once(calls if number % 2 else calls[::-1], Organization.DoesNotExist, PermissionDenied)
         kept = Organization.objects.filter(pk=organization.pk, delete_at=None).exists()
         ends["kept" if kept else "gone"] += 1
         assert DataKey.objects.filter(pk=key.pk).exists() == kept

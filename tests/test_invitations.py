@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import time_machine
 from django.contrib.auth.models import Group
+from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.core.mail import EmailMessage
-from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -20,6 +19,7 @@ from orgs.actions import Actor, create_organization
 from orgs.actions.invitations import (
     HasAccount,
     NoInvitation,
+    TooManyInvitations,
     digest_of,
     invite,
     join,
@@ -29,14 +29,20 @@ from orgs.actions.invitations import (
 )
 from orgs.actions.members import ROLES, remove_member, set_role
 from orgs.models import AUDITOR, MEMBER, OWNER, AuditEvent, Invitation, Membership, Organization, User
+from tests.races import RACES, at_once
 
 pytestmark = pytest.mark.django_db
 
 PAGE, SEND = "/o/acme/members/", "/o/acme/members/invite/"
 ERIN = "erin@example.com"
 ACCOUNT = {"name": "Erin", "password": "correct horse battery staple"}
-RACES = 100
+REFUSALS = (NoInvitation, HasAccount)
 type SignIn = Callable[[User], Client]
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_limited() -> None:
+    cache.clear()
 
 
 @pytest.fixture
@@ -199,6 +205,28 @@ def test_a_letter_does_not_show_its_token(acme: Organization, alice: User) -> No
     assert letter.token not in repr(letter)
 
 
+def test_nobody_sends_mails_to_strangers_without_end(alices: Client, acme: Organization, alice: User) -> None:
+    for day in range(4):
+        invite(organization=acme, emails=[f"erin{day}.{number}@example.com" for number in range(50)], role=MEMBER, by=by(alice))
+    with pytest.raises(TooManyInvitations):
+        invited(acme, alice)
+    answer = alices.post(SEND, {"emails": ERIN, "role": MEMBER})
+    assert (answer.status_code, "sends 200 invitations an hour at most" in answer.text) == (422, True)
+    pk = Invitation.objects.all()[0].pk
+    assert "Send these later." in alices.post(f"/o/acme/members/invitations/{pk}/resend/", follow=True).text
+    assert not AuditEvent.objects.filter(tag="invitation:resend").exists()
+    with time_machine.travel(timezone.now() + timedelta(hours=1, seconds=1)):
+        assert invited(acme, alice)
+
+
+def test_links_are_not_tried_without_end(acme: Organization, alice: User) -> None:
+    with time_machine.travel(timezone.now(), tick=False):
+        statuses = [Client().get(f"/invite/guess{number}/").status_code for number in range(61)]
+        assert statuses == [302] * 60 + [429]
+    with time_machine.travel(timezone.now() + timedelta(minutes=1, seconds=1)):
+        assert works(invited(acme, alice))
+
+
 # Joining
 
 
@@ -253,6 +281,15 @@ def test_somebody_signed_in_as_another_is_told_so(acme: Organization, alice: Use
         assert "You are signed in as charlie@example.com." in answer.text
     assert role_of(charlie.email, acme) is None
     assert not Invitation.objects.exclude(used_at=None).exists()
+
+
+def test_who_presses_the_button_twice_is_in(
+    acme: Organization, alice: User, charlie: User, globex: Organization, client_of: SignIn
+) -> None:
+    client = opened(invited(acme, alice, charlie.email), client_of(charlie))
+    assert [client.post("/invite/")["Location"] for _ in range(2)] == ["/o/acme/", "/o/acme/"]
+    remove_member(organization=acme, user=charlie, by=by(alice))
+    assert client.get("/invite/").status_code == 404
 
 
 def test_an_invitation_works_once(acme: Organization, alice: User) -> None:
@@ -352,21 +389,6 @@ def test_anothers_invitation_is_not_found(
 # Races
 
 
-def at_once[T](calls: list[Callable[[], T]]) -> list[T | Exception]:
-    """What each of them returns or raises."""
-
-    def run(call: Callable[[], T]) -> T | Exception:
-        try:
-            return call()
-        except (NoInvitation, HasAccount) as refusal:
-            return refusal
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
-
-
 @pytest.fixture
 def raced(transactional_db: None, postgres_only: None, make_user: Callable[..., User]) -> tuple[Organization, User]:
     owner = make_user("Alice")
@@ -382,9 +404,9 @@ def test_of_five_who_use_a_link_at_once_one_joins(raced: tuple[Organization, Use
         digest = digest_of(invited(acme, alice, email))
         if number % 2:
             person = User.objects.create_user(email, name="Erin")
-            results: list[Any] = at_once([lambda: join(digest=digest, by=by(person))] * 5)  # noqa: B023 (run before the next)
+            results = at_once([lambda: join(digest=digest, by=by(person))] * 5, *REFUSALS)  # noqa: B023 (run before the next)
         else:
-            results = at_once([lambda: join_with_new_account(digest=digest, address=None, **ACCOUNT)] * 5)  # noqa: B023
+            results = at_once([lambda: join_with_new_account(digest=digest, address=None, **ACCOUNT)] * 5, *REFUSALS)  # noqa: B023
         assert sum(not isinstance(result, Exception) for result in results) == 1, f"race {number}"
     assert Membership.objects.filter(user__email__startswith="erin").count() == RACES
     assert AuditEvent.objects.filter(tag="member:join").count() == RACES
@@ -404,7 +426,7 @@ def test_nobody_joins_after_the_sender_lost_ownership(raced: tuple[Organization,
             lambda: join(digest=digest, by=by(person)),  # noqa: B023
             lambda: set_role(organization=acme, user=bob, role=MEMBER, by=by(alice)),
         ]
-        result = at_once(calls if number % 2 else calls[::-1])[0 if number % 2 else 1]
+        result = at_once(calls if number % 2 else calls[::-1], *REFUSALS)[0 if number % 2 else 1]
         order = list(AuditEvent.objects.order_by("-number").values_list("tag", flat=True)[:2])
         refused = isinstance(result, NoInvitation)
         assert order == (["member:role", "invitation:send"] if refused else ["member:role", "member:join"])
@@ -416,7 +438,7 @@ def test_nobody_joins_after_the_sender_lost_ownership(raced: tuple[Organization,
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_of_five_who_invite_an_address_at_once_one_link_works(raced: tuple[Organization, User]) -> None:
     acme, alice = raced
-    results: list[Any] = at_once([lambda: invited(acme, alice)] * 5)
+    results = at_once([lambda: invited(acme, alice)] * 5)
     assert sum(map(works, results)) == 1
     assert withdraw_invitation(invitation=Invitation.objects.waiting().get(), by=by(alice)) is None
     assert sum(map(works, results)) == 0

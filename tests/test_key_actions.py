@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import IntegrityError, connection
+from django.db import connection
 
 from keys import actions, client_keys, data_keys, vault
 from keys.actions import NameTaken
@@ -271,9 +271,9 @@ def test_no_secret_is_in_a_dump_of_the_database(acme: Organization, by: Actor) -
 def test_an_act_that_cannot_be_audited_does_not_happen(acme: Organization, by: Actor) -> None:
     key, before = add(acme, by), version(acme)
     nobody = Actor(label=None)  # type: ignore[arg-type]
-    with pytest.raises(IntegrityError):
+    with pytest.raises(TypeError):
         add(acme, nobody, "Second")
-    with pytest.raises(IntegrityError):
+    with pytest.raises(TypeError):
         actions.remove_key(key=key, by=nobody)
     assert list(ProviderKey.objects.for_org(acme)) == [key]
     assert version(acme) == before

@@ -222,7 +222,10 @@ def test_a_key_that_is_off_says_who_turned_it_off_and_when_in_one_query_for_all(
     alices: Client, alice: User, acme: Organization, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     keys = [make_key(acme, f"Key {number}") for number in range(20)]
-    for at, actor, some in [("2026-11-10T09:00Z", Actor.command("byok"), keys), ("2026-11-12T09:00Z", Actor(alice), keys[:3])]:
+    for at, actor, some in [
+        ("2026-11-10T09:00Z", Actor.command("byok"), keys),
+        ("2026-11-12T09:00Z", Actor(str(alice), alice), keys[:3]),
+    ]:
         with time_machine.travel(at, tick=False):
             for key in some:
                 enable_key(key=key, by=actor)

@@ -1,5 +1,6 @@
 """Who belongs to an organization: roles, removing, leaving, handing over, and never without an owner."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -11,23 +12,25 @@ import time_machine
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
-from django.db import connection
+from django.core.mail import EmailMessage
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 from keys.actions import issue_client_key
 from keys.actions.leaving import end_membership
 from keys.models import ClientKey
+from orgs import notices
 from orgs.actions import Actor, create_organization
 from orgs.actions.invitations import invite
 from orgs.actions.members import LastOwner, hand_over_ownership, remove_member, set_role
 from orgs.models import AUDITOR, MEMBER, OWNER, AuditEvent, Invitation, Membership, Notice, Organization, User
+from tests.races import RACES, at_once
 
 pytestmark = pytest.mark.django_db
 
 PAGE, LEAVE = "/o/acme/members/", "/o/acme/members/leave/"
-RACES = 100
 type SignIn = Callable[[User], Client]
 
 
@@ -136,7 +139,17 @@ def test_an_owner_changes_a_role_and_it_counts_at_the_next_click(
     ]
     assert {(event.target_id, event.target_label, event.actor_label) for event in events} == {(str(bob.pk), "Bob", "Alice")}
     subjects = Notice.objects.filter(tag="member:change").order_by("created_at").values_list("subject", flat=True)
-    assert list(subjects) == ["Bob is an owner of Acme", "Bob is no owner any more of Acme"]
+    assert list(subjects) == ["Bob is now an owner of Acme", "Bob is now an auditor of Acme"]
+
+
+def test_whose_role_changed_is_told_with_the_owners(
+    acme: Organization, alice: User, bob: User, mailoutbox: list[EmailMessage]
+) -> None:
+    set_role(organization=acme, user=bob, role=OWNER, by=by(alice))
+    set_role(organization=acme, user=bob, role=MEMBER, by=by(alice))
+    assert notices.send_due(timezone.now()) == 2
+    assert [sorted(mail.to) for mail in mailoutbox] == [["alice@example.com", "bob@example.com"]] * 2
+    assert mailoutbox[1].body.startswith("Bob is now a member of Acme. Before, they were an owner. It was done by Alice.\n")
 
 
 @pytest.mark.parametrize("role", ["", "Support", "Superuser", "nonsense"])
@@ -186,6 +199,14 @@ def test_ownership_is_handed_over(alices: Client, acme: Organization, alice: Use
     assert AuditEvent.objects.filter(tag="member:role").count() == 2
 
 
+def test_ownership_is_not_handed_over_to_somebody_who_cannot_sign_in(alices: Client, acme: Organization, bob: User) -> None:
+    User.objects.filter(pk=bob.pk).update(is_active=False)
+    answer = alices.post(f"{PAGE}{bob.pk}/hand-over/")
+    assert answer.status_code == 422
+    assert "Bob was turned off and cannot sign in, and you are the last owner." in answer.text
+    assert role_of(bob, acme) == MEMBER
+
+
 def test_nobody_hands_over_to_themselves_or_removes_themselves_there(alices: Client, acme: Organization, alice: User) -> None:
     for act in ("hand-over", "remove"):
         assert alices.post(f"{PAGE}{alice.pk}/{act}/").status_code == 404
@@ -223,6 +244,49 @@ def test_a_removed_person_loses_everything_at_once(
         "email": "bob@example.com",
         "invitations_ended": 1,
     }
+
+
+def test_a_removed_person_is_told_by_mail_and_owners_are_told_who_went(
+    alices: Client,
+    acme: Organization,
+    bob: User,
+    mailoutbox: list[EmailMessage],
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        alices.post(f"{PAGE}{bob.pk}/remove/")
+    [farewell] = mailoutbox
+    assert (farewell.to, farewell.subject) == (["bob@example.com"], "Keyhold: You were removed from Acme")
+    assert farewell.body.startswith("Alice removed you from Acme at Keyhold.")
+    assert Notice.objects.get(tag="member:change").body == "Bob was removed from Acme. They were a member. It was done by Alice."
+
+
+def test_a_mail_server_in_trouble_keeps_nobody(
+    alices: Client,
+    acme: Organization,
+    bob: User,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    settings.MAILERS = {"default": {"BACKEND": "tests.test_notices.Broken"}}
+    with django_capture_on_commit_callbacks(execute=True):
+        assert alices.post(f"{PAGE}{bob.pk}/remove/").status_code == 302
+    assert role_of(bob, acme) is None
+    assert "Somebody who was removed could not be told: OSError." in caplog.text
+    assert "bob@example.com" not in caplog.text
+
+
+def test_who_leaves_gets_no_farewell(
+    bobs: Client,
+    acme: Organization,
+    mailoutbox: list[EmailMessage],
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        bobs.post(LEAVE)
+    assert not mailoutbox
+    assert Notice.objects.get(tag="member:change").subject == "Bob left Acme"
 
 
 def test_client_keys_of_a_removed_person_can_be_handed_over(alices: Client, acme: Organization, alice: User, bob: User) -> None:
@@ -298,20 +362,35 @@ def test_a_refused_audit_row_keeps_the_member(
 # Races
 
 
-def at_once(calls: list[Callable[[], Any]]) -> int:
+@pytest.mark.parametrize("act", ["", "remove/", "hand-over/"])
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_somebody_who_goes_while_an_owner_decides_is_not_found(
+    act: str, postgres_only: None, acme: Organization, bob: User, alices: Client
+) -> None:
+    """Bob leaves between the page's look at the members and its own turn to write."""
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            remove_member(organization=acme, user=bob, by=by(bob))
+            answer = pool.submit(lambda: (alices.post(f"{PAGE}{bob.pk}/{act}", {"role": OWNER}), connection.close())[0])
+            wait_for_a_waiter()
+        assert answer.result(20).status_code == 404
+
+
+def wait_for_a_waiter() -> None:
+    """Until another connection waits for a lock of this one."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    deadline = time.monotonic() + 20
+    with connection.cursor() as cursor:
+        while time.monotonic() < deadline:
+            if cursor.execute(waiting).fetchone()[0]:
+                return
+    raise AssertionError("Nobody waits.")
+
+
+def done(calls: list[Callable[[], Any]]) -> int:
     """How many were done; the others were refused."""
-
-    def run(call: Callable[[], Any]) -> bool:
-        try:
-            call()
-        except (LastOwner, PermissionDenied, Membership.DoesNotExist):
-            return False
-        finally:
-            connection.close()
-        return True
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return sum(pool.map(run, calls))
+    results = at_once(calls, LastOwner, PermissionDenied, Membership.DoesNotExist)
+    return sum(not isinstance(result, Exception) for result in results)
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -339,10 +418,10 @@ def test_an_organization_never_loses_its_last_owner(postgres_only: None, make_us
         (people, [demote(person, person) for person in people], {4}),
         ([a, b], [hand_over(a, b), demote(b, b)], {1, 2}),
     ]
-    for number, (owners, calls, done) in zip(range(RACES), cycle(races), strict=False):
+    for number, (owners, calls, wanted) in zip(range(RACES), cycle(races), strict=False):
         for person in owners:
             make(person, OWNER, acme)
-        assert at_once(calls) in done, f"race {number}"
+        assert done(calls) in wanted, f"race {number}"
         assert Membership.objects.for_org(acme).owners().count() == 1, f"race {number}"
         Membership.objects.for_org(acme).exclude(user=a).delete()
         make(a, OWNER, acme)

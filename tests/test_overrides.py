@@ -15,6 +15,7 @@ from keys.providers import PROVIDERS, Credential
 from keys.routing import plan
 from orgs.actions import Actor
 from orgs.models import AuditEvent, Organization, User
+from tests.staff import give_second_factor
 
 BY = Actor.command("test")
 OPUS, PROFILE = "anthropic/claude-opus-5.5", "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
@@ -48,6 +49,7 @@ def bobs(client_of: Callable[[User], Client], bob: User, acme: Organization) -> 
 @pytest.fixture
 def operator(sam: User, client_of: Callable[[User], Client]) -> Client:
     User.objects.filter(pk=sam.pk).update(is_superuser=True)
+    give_second_factor(sam)
     return client_of(sam)
 
 
@@ -221,6 +223,7 @@ def test_the_operator_is_told_what_is_wrong(operator: Client, slug: str, native:
 
 
 def test_staff_who_are_no_superusers_may_not(sam: User, client_of: Callable[[User], Client]) -> None:
+    give_second_factor(sam)
     client = client_of(sam)
     assert client.get(reverse("admin:keys_modeloverride_changelist")).status_code == 403
     assert client.get(reverse("admin:keys_modeloverride_add")).status_code == 403

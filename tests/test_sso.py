@@ -14,6 +14,7 @@ import time_machine
 from allauth.account.adapter import get_adapter
 from allauth.mfa.totp.internal import auth as totp
 from django.contrib.auth.models import Group
+from django.core import mail
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.http import HttpRequest, HttpResponse
@@ -26,8 +27,9 @@ from keys import data_keys, domains, upkeep
 from keys.actions.single_sign_on import DomainRefused, SecretNeeded, admit, confirm_domain, set_enforced, set_identity_provider
 from keys.sign_on import Person
 from orgs.actions import Actor, create_organization
-from orgs.actions.invitations import invite
-from orgs.models import AUDITOR, MEMBER, OWNER, AuditEvent, Identity, IdentityProvider, Membership, Organization, User
+from orgs.actions.account import change_email
+from orgs.actions.invitations import HasAccount, digest_of, invite, join_with_new_account
+from orgs.models import AUDITOR, MEMBER, OWNER, AuditEvent, Identity, IdentityProvider, Invitation, Membership, Organization, User
 from tests.fake_dns import FakeNameServer
 from tests.fake_oidc import EC_KEY, OTHER_KEY, FakeIdentityProvider, signed
 from tests.test_ingest import at_once
@@ -277,6 +279,64 @@ def test_somebody_new_joins_as_a_member_without_a_password(
     dora = User.objects.get(email="dora@example.com")
     assert (dora.name, dora.has_usable_password(), role(acme, dora.email)) == ("Dora Ng", False, MEMBER)
     assert tags(acme)[-2:] == ["identity_provider:vouch", "member:join"]
+
+
+def test_somebody_invited_joins_by_it_in_the_role_they_were_offered(
+    client: Client, fake: FakeIdentityProvider, acme: Organization, alice: User, acmes: IdentityProvider
+) -> None:
+    by = Actor(label="Alice", user=alice)
+    token = invite(organization=acme, emails=["dora@example.com"], role=AUDITOR, by=by)[0].token
+    client.get(f"/invite/{token}/")
+    fake.person = {"sub": "7", "email": "dora@example.com", "name": "Dora"}
+    sign_in(fake, client, "dora@example.com", next="/invite/")
+    assert role(acme, "dora@example.com") == AUDITOR
+    assert AuditEvent.objects.get(tag="member:join").changes["after"]["invited_by"] == "Alice"
+    assert not Invitation.objects.waiting().exists()
+    assert client.get("/invite/").headers["Location"] == "/o/acme/"
+
+
+@pytest.mark.parametrize(("groups", "after"), [(["admins"], OWNER), (["staff"], MEMBER)])
+def test_groups_count_for_more_than_an_invitation(
+    client: Client, fake: FakeIdentityProvider, acme: Organization, alice: User, groups: list[str], after: str
+) -> None:
+    provide(fake, acme, owner_groups=["admins"])
+    offered = MEMBER if after == OWNER else OWNER
+    invite(organization=acme, emails=["dora@example.com"], role=offered, by=Actor(label="Alice", user=alice))
+    fake.person = {"sub": "7", "email": "dora@example.com", "groups": groups}
+    sign_in(fake, client, "dora@example.com")
+    assert role(acme, "dora@example.com") == after
+    assert not Invitation.objects.waiting().exists()
+
+
+@pytest.mark.parametrize("dead", [{"expires_at": datetime(2026, 1, 1, tzinfo=UTC)}, {"withdrawn_at": timezone.now()}, None])
+def test_an_invitation_that_is_dead_gives_no_role(
+    client: Client,
+    fake: FakeIdentityProvider,
+    acme: Organization,
+    alice: User,
+    acmes: IdentityProvider,
+    dead: dict[str, Any] | None,
+) -> None:
+    invite(organization=acme, emails=["dora@example.com"], role=OWNER, by=Actor(label="Alice", user=alice))
+    if dead:
+        Invitation.objects.update(**dead)
+    else:
+        User.objects.filter(pk=alice.pk).update(is_active=False)
+    fake.person = {"sub": "7", "email": "dora@example.com"}
+    sign_in(fake, client, "dora@example.com")
+    assert role(acme, "dora@example.com") == MEMBER
+    assert not Invitation.objects.exclude(used_at=None).exists()
+
+
+def test_an_account_that_was_taken_elsewhere_is_not_opened(
+    client: Client, fake: FakeIdentityProvider, acme: Organization, bob: User, acmes: IdentityProvider
+) -> None:
+    fake.person = {"sub": "2", "email": "bob@example.com"}
+    sign_in(fake, client)
+    client.logout()
+    change_email(user=bob, email="bob@home.example", by=BY)
+    assert "has an address elsewhere now" in sign_in(fake, client).text
+    assert signed_in(client) is None
 
 
 def test_whom_an_owner_removed_signs_in_and_stays_out(
@@ -675,12 +735,29 @@ def test_somebody_invited_comes_in_by_it_and_makes_no_password(
     token = invite(organization=globex, emails=["dora@example.com"], role=MEMBER, by=by)[0].token
     client.get(f"/invite/{token}/")
     sent = {"name": "Dora", "password": "correct horse battery staple"}
-    assert "Sign in as dora@example.com first." in client.post("/invite/", sent).text
+    page = client.post("/invite/", sent).text
+    assert "Sign in as dora@example.com first." in page
+    assert 'href="/signin/sso/?next=/invite/"' in page
+    with pytest.raises(HasAccount):
+        join_with_new_account(digest=digest_of(token), address=None, **sent)
     assert not User.objects.filter(email="dora@example.com").exists()
     fake.person = {"sub": "7", "email": "dora@example.com"}
     assert sign_in(fake, client, "dora@example.com", next="/invite/").headers["Location"] == "/invite/"
     client.post("/invite/")
     assert role(globex, "dora@example.com") == MEMBER
+
+
+def test_a_link_for_another_address_from_before_does_not_get_around_it(
+    client_of: SignIn, alice: User, bob: User, enforced: IdentityProvider
+) -> None:
+    set_enforced(provider=enforced, enforced=False, by=BY)
+    client = client_of(bob)
+    client.post(reverse("account_new_email"), {"email": "bob@example.net"})
+    link = re.search(r"http://testserver(/account/email/\S+)", str(mail.outbox[-1].body))
+    assert link
+    set_enforced(provider=enforced, enforced=True, by=BY)
+    assert client.post(link[1]).status_code == 404
+    assert User.objects.get(pk=bob.pk).email == "bob@example.com"
 
 
 def test_nobody_changes_their_address_to_get_around_it(client_of: SignIn, alice: User, enforced: IdentityProvider) -> None:

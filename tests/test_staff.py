@@ -267,7 +267,7 @@ def test_granting_twice_grants_once(acme: Organization, alice: User) -> None:
 
 
 @pytest.mark.large
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_no_visit_outlives_a_grant_that_ends_at_the_same_time(
     postgres_only: None, acme: Organization, alice: User, sam: User
 ) -> None:

@@ -14,9 +14,10 @@ from keys.actions.writing import lock
 from keys.openid import SignInRefused
 from keys.sign_on import Person
 from orgs.actions import Actor, record
+from orgs.actions.invitations import use_waiting
 from orgs.actions.members import LastOwner, set_role
 from orgs.models import Identity, IdentityProvider, Membership, Organization, User
-from orgs.single_sign_on import role_by_groups
+from orgs.single_sign_on import domain_of, role_by_groups
 
 KEPT = ("issuer", "client_id", "domain", "groups_claim", "owner_groups")
 
@@ -115,7 +116,8 @@ def remove_identity_provider(*, provider: IdentityProvider, by: Actor) -> None:
 def admit(*, provider: IdentityProvider, person: Person, by: Actor) -> User:
     """The account of somebody whom the provider vouches for, with the role that their groups give them.
 
-    At their first sign-in they join. Whom an owner removes later does not come back by signing in. Raises SignInRefused.
+    At their first sign-in they join, as an invitation says that waits for them. Whom an owner removes later does not come
+    back by signing in. An account that has an address elsewhere by now is the provider's no more. Raises SignInRefused.
     """
     organization = provider.organization
     lock(organization)
@@ -123,6 +125,8 @@ def admit(*, provider: IdentityProvider, person: Person, by: Actor) -> User:
     user = known.user if known else newly_known(provider, person)
     if user.is_staff:
         raise SignInRefused("Staff sign in with a password and a second factor.")
+    if domain_of(user.email) != provider.domain:
+        raise SignInRefused("Your account here has an address elsewhere now. Sign in with it.")
     Identity.objects.filter(provider=provider, issuer=provider.issuer, user=user).update(used_at=timezone.now())
     record(organization=organization, by=by, tag="identity_provider:vouch", target=user, changes={"subject": person.subject})
     if membership := Membership.objects.for_org(organization).filter(user=user).select_related("role").first():
@@ -141,9 +145,12 @@ def newly_known(provider: IdentityProvider, person: Person) -> User:
 
 
 def join(provider: IdentityProvider, person: Person, user: User, by: Actor) -> None:
-    role = role_by_groups(provider, person.groups, before=None)
+    invitation = use_waiting(provider.organization, user)
+    role = role_by_groups(provider, person.groups, before=invitation.role.name if invitation else None)
     Membership.objects.create(organization=provider.organization, user=user, role=Group.objects.get(name=role))
     after = {"role": role, "email": user.email}
+    if invitation:
+        after["invited_by"] = str(invitation.invited_by)
     record(organization=provider.organization, by=by, tag="member:join", target=user, changes={"after": after})
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
@@ -56,6 +56,8 @@ def part(request: HttpRequest, organization: Organization, user: User, done: str
         except RestrictionError as refusal:
             assert form is not None
             form.add_error(refusal.field, list(refusal.problems))
+        except Membership.DoesNotExist:
+            raise Http404 from None
         else:
             messages.success(request, done)
             return redirect(*then)

@@ -9,7 +9,7 @@ from orgs.actions.organizations import (
     set_platform,
     set_up_first_owner,
 )
-from orgs.actions.recording import Actor, address_of, record
+from orgs.actions.recording import Actor, address_of, lock_organizations, record, record_everywhere
 
 __all__ = [
     "Actor",
@@ -17,7 +17,9 @@ __all__ = [
     "Settings",
     "address_of",
     "create_organization",
+    "lock_organizations",
     "record",
+    "record_everywhere",
     "record_export",
     "set_organization",
     "set_platform",

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from allauth.mfa.models import Authenticator
 from django.db import IntegrityError, transaction
 
 from orgs import sessions
-from orgs.actions import Actor, record
+from orgs.actions import Actor, lock_organizations, record, record_everywhere
 from orgs.models import Organization, User
 
 
@@ -17,8 +16,19 @@ class AddressTaken(Exception):
 
 
 @transaction.atomic
+def set_name(*, user: User, name: str, by: Actor) -> None:
+    """What the people they work with know them by."""
+    lock_organizations(user)
+    before, user.name = User.objects.get(pk=user.pk).name, name
+    if name != before:
+        user.save(update_fields=["name"])
+        record_everywhere(user=user, by=by, tag="account:name", changes={"before": {"name": before}, "after": {"name": name}})
+
+
+@transaction.atomic
 def change_email(*, user: User, email: str, by: Actor) -> None:
     """To an address that is known to be theirs. Raises AddressTaken. Every session ends."""
+    lock_organizations(user)
     before = user.email
     user.email = email.strip().lower()
     try:
@@ -28,22 +38,25 @@ def change_email(*, user: User, email: str, by: Actor) -> None:
         user.email = before
         raise AddressTaken from None
     sessions.end_all(user)
-    _record(user, by, "account:email", {"before": {"email": before}, "after": {"email": user.email}})
+    changes = {"before": {"email": before}, "after": {"email": user.email}}
+    record_everywhere(user=user, by=by, tag="account:email", changes=changes)
 
 
 @transaction.atomic
 def set_password(*, user: User, password: str, by: Actor) -> None:
     """Every session ends with it, as their hashes hold the password."""
+    lock_organizations(user)
     user.set_password(password)
     user.save(update_fields=["password"])
-    _record(user, by, "account:password")
+    record_everywhere(user=user, by=by, tag="account:password")
 
 
 @transaction.atomic
 def end_sessions(*, user: User, by: Actor) -> None:
-    """Sign the person out everywhere."""
+    """They sign themselves out everywhere. What support does is in orgs/actions/support.py."""
+    lock_organizations(user)
     sessions.end_all(user)
-    _record(user, by, "account:sign_out")
+    record_everywhere(user=user, by=by, tag="account:sign_out")
 
 
 def second_factors(user: User) -> dict[int, str]:
@@ -58,7 +71,8 @@ def note_second_factors(*, user: User, before: Mapping[int, str], by: Actor) -> 
     added = [kind for pk, kind in now.items() if pk not in before]
     removed = [kind for pk, kind in before.items() if pk not in now]
     if added or removed:
-        _record(user, by, "account:second_factor", {"added": added, "removed": removed})
+        changes = {"added": added, "removed": removed}
+        record_everywhere(user=user, by=by, tag="account:second_factor", changes=changes)
     return bool(added or removed)
 
 
@@ -75,9 +89,3 @@ def require_second_factor(*, organization: Organization, since: datetime | None,
 
 def _said(since: datetime | None) -> dict[str, str | None]:
     return {"second_factor_from": since.isoformat(timespec="seconds") if since else None}
-
-
-def _record(user: User, by: Actor, tag: str, changes: dict[str, Any] | None = None) -> None:
-    """In the order of their ids, so that two acts at once do not wait for each other for ever."""
-    for organization in Organization.objects.filter(memberships__user=user).order_by("pk"):
-        record(organization=organization, by=by, tag=tag, target=user, changes=changes)

@@ -10,13 +10,16 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
+from orgs import single_sign_on
 from orgs.actions import Actor, record
 from orgs.actions.members import check_owner, group, lock
-from orgs.models import Invitation, Membership, Organization, User
+from orgs.models import AuditEvent, Invitation, InvitationQuerySet, Membership, Organization, User
 
 LASTS = timedelta(days=7)
 TOKEN_BYTES = 32
 MOST_AT_ONCE = 50
+MOST_AN_HOUR = 200  # mails of one organization, so that nobody sends them to strangers without end
+SENT = ("invitation:send", "invitation:resend")
 
 
 class AlreadyMembers(ValueError):
@@ -31,8 +34,15 @@ class ForSomebodyElse(ValueError):
     """The invitation is for another address than that of whoever is signed in."""
 
 
+class TooManyInvitations(ValueError):
+    """The organization has sent as many as it may in an hour."""
+
+    def __init__(self) -> None:
+        super().__init__(f"An organization sends {MOST_AN_HOUR} invitations an hour at most. Send these later.")
+
+
 class HasAccount(ValueError):
-    """There is an account with the address; its person joins by signing in."""
+    """There is an account with the address, or single sign-on makes one; its person joins by signing in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +56,16 @@ class Letter:
 @transaction.atomic
 @sensitive_variables()
 def invite(*, organization: Organization, emails: Sequence[str], role: str, by: Actor) -> list[Letter]:
-    """All of them or nobody; earlier invitations of these addresses end. Emails are in lower case. Raises AlreadyMembers."""
+    """All of them or nobody; earlier invitations of these addresses end. Emails are in lower case.
+
+    Raises AlreadyMembers and TooManyInvitations.
+    """
     assert by.user is not None
     lock(organization)
     check_owner(organization, by)
     if present := members_among(organization, emails):
         raise AlreadyMembers(", ".join(sorted(present)))
+    check_pace(organization, len(emails))
     now = timezone.now()
     Invitation.objects.for_org(organization).waiting().filter(email__in=emails).update(withdrawn_at=now)
     letters = []
@@ -74,8 +88,9 @@ def invite(*, organization: Organization, emails: Sequence[str], role: str, by: 
 @transaction.atomic
 @sensitive_variables()
 def resend_invitation(*, invitation: Invitation, by: Actor) -> Letter:
-    """The link that was sent before ends, and the seven days begin anew. Raises NoInvitation."""
+    """The link that was sent before ends, and the seven days begin anew. Raises NoInvitation and TooManyInvitations."""
     lock(invitation.organization)
+    check_pace(invitation.organization, 1)
     token, now = secrets.token_urlsafe(TOKEN_BYTES), timezone.now()
     waiting = Invitation.objects.waiting().filter(pk=invitation.pk)
     if not waiting.update(digest=digest_of(token), expires_at=now + LASTS, sent_at=None):
@@ -116,6 +131,8 @@ def join(*, digest: bytes, by: Actor) -> Organization:
 def join_with_new_account(*, digest: bytes, name: str, password: str, address: str | None) -> tuple[User, Organization]:
     """Raises NoInvitation and HasAccount."""
     email = found(digest).email
+    if single_sign_on.is_demanded(email):
+        raise HasAccount
     try:
         with transaction.atomic():
             user = User.objects.create_user(email, password, name=name)
@@ -124,13 +141,36 @@ def join_with_new_account(*, digest: bytes, name: str, password: str, address: s
     return user, join(digest=digest, by=Actor(label=str(user), user=user, address=address))
 
 
+def use_waiting(organization: Organization, user: User) -> Invitation | None:
+    """The one that waits for a person who joins by another way than its link; it is used by that. Call it under the lock."""
+    invitation = usable(Invitation.objects.for_org(organization).filter(email=user.email))
+    if invitation:
+        Invitation.objects.filter(pk=invitation.pk).update(used_at=timezone.now(), used_by=user)
+    return invitation
+
+
 def found(digest: bytes) -> Invitation:
     """The invitation that can be used now. Raises NoInvitation."""
-    usable = Invitation.objects.open(timezone.now()).filter(digest=digest, organization__delete_at=None)
-    invitation = usable.select_related("organization", "role", "invited_by").first()
-    if invitation is None or not invitation.invited_by.has_perm("orgs.add_invitation", invitation.organization):
+    invitation = usable(Invitation.objects.filter(digest=digest))
+    if invitation is None:
         raise NoInvitation
     return invitation
+
+
+def usable(invitations: InvitationQuerySet) -> Invitation | None:
+    """Of these the one that can be used now."""
+    waiting = invitations.open(timezone.now()).filter(organization__delete_at=None)
+    invitation = waiting.select_related("organization", "role", "invited_by").first()
+    if invitation and invitation.invited_by.has_perm("orgs.add_invitation", invitation.organization):
+        return invitation
+    return None
+
+
+def check_pace(organization: Organization, more: int) -> None:
+    """Raises TooManyInvitations. The audit log knows how many were sent."""
+    since = timezone.now() - timedelta(hours=1)
+    if AuditEvent.objects.filter(organization=organization, at__gt=since, tag__in=SENT).count() + more > MOST_AN_HOUR:
+        raise TooManyInvitations
 
 
 def digest_of(token: str) -> bytes:

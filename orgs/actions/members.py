@@ -1,11 +1,14 @@
 """Writes about who belongs to an organization. Each takes the organization's lock first, so that it never lacks an owner."""
 
+from functools import partial
+
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
+from orgs import farewells
 from orgs.actions import Actor, record
 from orgs.models import AUDITOR, MEMBER, OWNER, Invitation, Membership, Notice, Organization, User
 
@@ -33,8 +36,7 @@ def set_role(*, organization: Organization, user: User, role: str, by: Actor) ->
     ended = end_ownership(organization, user) if before == OWNER else 0
     changes = {"before": {"role": before}, "after": {"role": role, "invitations_ended": ended}}
     record(organization=organization, by=by, tag="member:role", target=user, changes=changes)
-    if OWNER in (before, role):
-        tell_owners(organization, user, f"{user} is {'an owner' if role == OWNER else 'no owner any more'}", by)
+    tell(organization, user, f"{user} is now {a(role)} of {organization}", f"Before, they were {a(before)}.", by, person=user)
 
 
 @transaction.atomic
@@ -61,7 +63,11 @@ def remove_member(*, organization: Organization, user: User, by: Actor) -> None:
     before = {"role": membership.role.name, "email": user.email, "invitations_ended": ended}
     tag = "member:leave" if leaves else "member:remove"
     record(organization=organization, by=by, tag=tag, target=user, changes={"before": before})
-    tell_owners(organization, user, f"{user} {'left' if leaves else 'was removed'}", by)
+    happened = f"{user} left {organization}" if leaves else f"{user} was removed from {organization}"
+    tell(organization, user, happened, f"They were {a(membership.role.name)}.", by)
+    if not leaves:
+        farewell = partial(farewells.send, email=user.email, organization=str(organization), by=by.label)
+        transaction.on_commit(farewell, robust=True)
 
 
 def lock(organization: Organization) -> None:
@@ -93,12 +99,19 @@ def end_ownership(organization: Organization, user: User) -> int:
     return waiting.update(withdrawn_at=timezone.now())
 
 
-def tell_owners(organization: Organization, user: User, happened: str, by: Actor) -> None:
+def a(role: str) -> str:
+    """The role in a sentence: an owner."""
+    return f"{'an' if role[0] in 'AO' else 'a'} {role.lower()}"
+
+
+def tell(organization: Organization, user: User, happened: str, before: str, by: Actor, person: User | None = None) -> None:
+    """The owners; and the person, while they belong to the organization."""
     Notice.objects.create(
         organization=organization,
         tag="member:change",
         target_id=str(user.pk),
-        subject=f"{happened} of {organization}"[:200],
-        body=f"{happened} of {organization}. It was done by {by.label}.",
+        subject=happened[:200],
+        body=f"{happened}. {before} It was done by {by.label}.",
         path=reverse("members", args=[organization.slug]),
+        person=person,
     )

@@ -52,3 +52,18 @@ def record(
         target_label=str(target)[:160],
         changes=changes or {},
     )
+
+
+def lock_organizations(user: User) -> list[Organization]:
+    """All that the person belongs to, in one order, so that two acts at once do not wait for each other for ever.
+
+    An act about an account begins with it: what is written to the account comes behind, as it does in joining.
+    """
+    organizations = Organization.objects.filter(memberships__user=user).order_by("pk")
+    return list(organizations.select_for_update(no_key=True, of=("self",)))
+
+
+def record_everywhere(*, user: User, by: Actor, tag: str, changes: dict[str, Any] | None = None) -> None:
+    """One event about the person in each organization that they belong to."""
+    for organization in lock_organizations(user):
+        record(organization=organization, by=by, tag=tag, target=user, changes=changes)

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from orgs import sessions
-from orgs.actions import Actor, record
+from orgs.actions import Actor, lock_organizations, record, record_everywhere
 from orgs.models import Organization, SupportGrant, SupportVisit, User
 
 GROUP = "Support"  # whose people are staff that may open organizations
@@ -93,15 +93,18 @@ def record_diagnostics(*, organization: Organization, by: Actor) -> None:
 @transaction.atomic
 def end_sessions(*, user: User, by: Actor) -> int:
     """Signs them out everywhere. Returns in how many places that was."""
+    lock_organizations(user)
     count = UserSession.objects.filter(user=user).count()
     sessions.end_all(user)
-    tell_organizations(user, by, "member:end_sessions", {"before": {"sessions": count}, "after": {"sessions": 0}})
+    changes = {"before": {"sessions": count}, "after": {"sessions": 0}}
+    record_everywhere(user=user, by=by, tag="member:end_sessions", changes=changes)
     return count
 
 
 @transaction.atomic
 def change_person(*, user: User, by: Actor, **said: Any) -> None:
     """What is not named stays. Who is turned off is signed out. Organizations hear of all but staff rights."""
+    lock_organizations(user)
     current = User.objects.select_for_update().get(pk=user.pk)
     before = {name: getattr(current, name) for name in said}
     after = {name: value for name, value in said.items() if value != before[name]}
@@ -109,14 +112,9 @@ def change_person(*, user: User, by: Actor, **said: Any) -> None:
     told = [name for name in after if name in ("name", "is_active")]
     if told:
         changes = {"before": {name: before[name] for name in told}, "after": {name: after[name] for name in told}}
-        tell_organizations(user, by, "member:change", changes)
+        record_everywhere(user=user, by=by, tag="member:change", changes=changes)
     if after.get("is_active") is False:
         end_sessions(user=user, by=by)
-
-
-def tell_organizations(user: User, by: Actor, tag: str, changes: dict[str, Any]) -> None:
-    for organization in Organization.objects.for_user(user):
-        record(organization=organization, by=by, tag=tag, target=user, changes=changes)
 
 
 def lock(organization: Organization) -> Organization:

@@ -62,6 +62,7 @@ ACTS = {
 # {} is what it was done to; without it the sentence is complete.
 SENTENCES = {
     "account:email": "changed their e-mail address",
+    "account:name": "changed their name",
     "account:password": "changed their password",
     "account:second_factor": "changed their second factor",
     "account:sign_out": "ended their other sessions",

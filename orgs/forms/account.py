@@ -13,12 +13,8 @@ OFF, AS_IT_IS = "off", "as it is"
 GRACES = {"0": "Everyone, from now on", "7": "Everyone, in 7 days", "14": "Everyone, in 14 days", "30": "Everyone, in 30 days"}
 
 
-class ProfileForm(forms.ModelForm):
+class ProfileForm(forms.Form):
     name = person_name("Name")
-
-    class Meta:
-        model = User
-        fields = ("name",)
 
 
 class EmailForm(forms.Form):

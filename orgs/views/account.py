@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST
 
-from orgs import sessions
+from orgs import sessions, single_sign_on
 from orgs.access import org_view
 from orgs.actions import Actor
 from orgs.actions import account as actions_account
@@ -60,9 +60,10 @@ def signed_in(request: HttpRequest) -> User:
 
 
 def profile(request: HttpRequest) -> HttpResponse:
-    form = ProfileForm(request.POST if request.method == "POST" else None, instance=User.objects.get(pk=request.user.pk))
+    user = signed_in(request)
+    form = ProfileForm(request.POST if request.method == "POST" else None, initial={"name": user.name})
     if form.is_valid():
-        form.save()
+        actions_account.set_name(user=user, name=form.cleaned_data["name"], by=Actor.of(request))
         messages.success(request, "Your name is saved.")
         return redirect("account")
     return render(request, "account/profile.html", {"form": form, "page": "account"}, status=422 if form.is_bound else 200)
@@ -124,7 +125,7 @@ def confirm_email(request: HttpRequest, token: str) -> HttpResponse:
     """Behind the link that was sent to the new address. Whoever asked for it has to be signed in."""
     user = signed_in(request)
     address = address_in(token, user)
-    if address is None:
+    if address is None or single_sign_on.is_demanded(user.email):
         return render(request, "account/email_stale.html", {"page": "account"}, status=404)
     if request.method == "POST":
         try:

@@ -1,5 +1,6 @@
 """What the link of an invitation leads to. The token leaves the address at once, and the session keeps its digest only."""
 
+from allauth.core import ratelimit
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
@@ -30,6 +31,8 @@ KEPT = "invitation"
 @login_not_required
 @sensitive_variables()
 def invitation_open(request: HttpRequest, token: str) -> HttpResponse:
+    if blocked := ratelimit.consume_or_429(request, action="open_invitation", limit_get=True):
+        return blocked
     request.session[KEPT] = digest_of(token).hex()
     return redirect("invitation")
 
@@ -40,10 +43,21 @@ def invitation_open(request: HttpRequest, token: str) -> HttpResponse:
 @sensitive_post_parameters("password")
 def invitation(request: HttpRequest) -> HttpResponse:
     """Somebody signed in joins by a button, others by signing in or with a new account: whichever the address has."""
+    digest = bytes.fromhex(request.session.get(KEPT, ""))
     try:
-        return answer(request, found(bytes.fromhex(request.session.get(KEPT, ""))))
+        return answer(request, found(digest))
     except (NoInvitation, ForSomebodyElse):  # the second only if the address of the account changes in this moment
+        if joined := organization_joined(request, digest):
+            return redirect("overview", joined.slug)
         return render(request, "orgs/members/no_invitation.html", status=404)
+
+
+def organization_joined(request: HttpRequest, digest: bytes) -> Organization | None:
+    """By this person with this very invitation: they pressed the button twice, or single sign-on had them join."""
+    if not isinstance(request.user, User):
+        return None
+    own = Organization.objects.for_user(request.user)
+    return own.filter(invitations__digest=digest, invitations__used_by=request.user).first()
 
 
 def answer(request: HttpRequest, offered: Invitation) -> HttpResponse:
@@ -53,7 +67,9 @@ def answer(request: HttpRequest, offered: Invitation) -> HttpResponse:
         if own and request.method == "POST":
             return welcome(request, join(digest=bytes(offered.digest), by=Actor.of(request)))
         return page(request, offered, "join" if own else "for_another", 200 if own else 403)
-    if single_sign_on.is_demanded(offered.email) or User.objects.filter(email=offered.email).exists():
+    if single_sign_on.is_demanded(offered.email):
+        return page(request, offered, "sign_in", door="sso")
+    if User.objects.filter(email=offered.email).exists():
         return page(request, offered, "sign_in")
     return new_account(request, offered)
 
@@ -73,11 +89,17 @@ def new_account(request: HttpRequest, offered: Invitation) -> HttpResponse:
 
 
 def welcome(request: HttpRequest, organization: Organization) -> HttpResponse:
-    request.session.pop(KEPT, None)
     messages.success(request, f"Welcome to {organization}.")
     return redirect("overview", organization.slug)
 
 
-def page(request: HttpRequest, offered: Invitation, way: str, status: int = 200, form: JoinForm | None = None) -> HttpResponse:
-    context = {"invitation": offered, "form": form}
+def page(
+    request: HttpRequest,
+    offered: Invitation,
+    way: str,
+    status: int = 200,
+    form: JoinForm | None = None,
+    door: str = "account_login",
+) -> HttpResponse:
+    context = {"invitation": offered, "form": form, "door": door}
     return render(request, f"orgs/members/{way}.html", context, status=status)

@@ -11,7 +11,7 @@ from uuid import UUID
 from allauth.mfa.models import Authenticator
 from django.contrib import messages
 from django.contrib.auth.models import Group
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -20,7 +20,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from orgs import invitations
 from orgs.access import org_view
 from orgs.actions import Actor
-from orgs.actions.invitations import AlreadyMembers, NoInvitation, invite, resend_invitation, withdraw_invitation
+from orgs.actions.invitations import (
+    AlreadyMembers,
+    NoInvitation,
+    TooManyInvitations,
+    invite,
+    resend_invitation,
+    withdraw_invitation,
+)
 from orgs.actions.members import LastOwner, hand_over_ownership, set_role
 from orgs.confirming import confirmed, refill
 from orgs.forms.members import InviteForm, RoleForm
@@ -71,6 +78,8 @@ def send(request: HttpRequest, organization: Organization) -> HttpResponse:
             letters = invite(organization=organization, emails=emails, role=role, by=Actor.of(request))
         except AlreadyMembers as refusal:
             form.add_error("emails", f"Already members meanwhile: {refusal}.")
+        except TooManyInvitations as refusal:
+            form.add_error("emails", str(refusal))
         else:
             tell(request, len(letters), invitations.send(letters))
             return redirect("members", organization.slug)
@@ -84,6 +93,8 @@ def resend(request: HttpRequest, organization: Organization, pk: UUID) -> HttpRe
         letter = resend_invitation(invitation=find_invitation(organization, pk), by=Actor.of(request))
     except NoInvitation:
         messages.error(request, GONE)
+    except TooManyInvitations as refusal:
+        messages.error(request, str(refusal))
     else:
         tell(request, 1, invitations.send([letter]))
     return redirect("members", organization.slug)
@@ -117,6 +128,8 @@ def member(request: HttpRequest, organization: Organization, user_id: int) -> Ht
             set_role(organization=organization, user=membership.user, role=role, by=Actor.of(request))
         except LastOwner as refusal:
             form.add_error("role", str(refusal))
+        except Membership.DoesNotExist:
+            raise Http404 from None
         else:
             messages.success(request, f"{membership.user} is {'an' if role[0] in 'AO' else 'a'} {role} now.")
             return redirect("members", organization.slug)
@@ -131,11 +144,19 @@ def member(request: HttpRequest, organization: Organization, user_id: int) -> Ht
 def hand_over(request: HttpRequest, organization: Organization, user_id: int) -> HttpResponse:
     """Ownership, to somebody else than oneself."""
     membership = get_object_or_404(others(request, organization), user=user_id)
+    refusal = ""
     if request.method == "POST":
-        hand_over_ownership(organization=organization, to=membership.user, by=Actor.of(request))
-        messages.success(request, f"{membership.user} owns {organization} now. You are a member.")
-        return redirect("members", organization.slug)
-    return render(request, "orgs/members/hand_over.html", {"page": "members", "membership": membership})
+        try:
+            hand_over_ownership(organization=organization, to=membership.user, by=Actor.of(request))
+        except LastOwner:
+            refusal = f"{membership.user} was turned off and cannot sign in, and you are the last owner."
+        except Membership.DoesNotExist:
+            raise Http404 from None
+        else:
+            messages.success(request, f"{membership.user} owns {organization} now. You are a member.")
+            return redirect("members", organization.slug)
+    context = {"page": "members", "membership": membership, "refusal": refusal}
+    return render(request, "orgs/members/hand_over.html", context, status=422 if refusal else 200)
 
 
 def find(organization: Organization, user_id: int) -> Membership:

@@ -1,5 +1,6 @@
 """Pages about organizations, and the first owner's. Sign-in itself is django-allauth's; see orgs/urls.py."""
 
+from allauth.core import ratelimit
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -34,6 +35,8 @@ def org_list(request: HttpRequest) -> HttpResponse:
 def org_new(request: HttpRequest) -> HttpResponse:
     form = OrganizationForm(sent(request))
     if form.is_valid():
+        if blocked := ratelimit.consume_or_429(request, action="new_organization", user=request.user):
+            return blocked
         organization = actions.create_organization(name=form.cleaned_data["name"], owner=request.user, by=Actor.of(request))
         return redirect("overview", organization.slug)
     return render(request, "orgs/new.html", {"form": form, "page": "orgs"}, status=answer(form))

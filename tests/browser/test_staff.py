@@ -33,7 +33,7 @@ def set_up_second_factor(root: Visitor) -> None:
     root.page.get_by_role("link", name="Set up").first.click()
     root.page.get_by_label("Code from the app").fill(code(root.page.locator(".help code").inner_text()))
     root.page.get_by_role("button", name="Turn on").click()
-    root.page.wait_for_load_state()
+    root.sees("This is the only time they are shown.")
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts on", "scripts off"])
