@@ -505,3 +505,16 @@ def test_a_management_key_is_nobody_to_the_dashboard(method: str, world: SimpleN
             transaction.set_rollback(True)
         expected[name] = TABLE[name][method == "post"].split()[0]
     assert found == expected
+
+
+# Whose POST asks for no cookie, and so for no token: programs', and the report of a key that was found
+WITHOUT_TOKEN = {"report", *(name for name in TABLE if name.startswith("api_"))}
+
+
+def test_a_form_without_its_token_does_nothing(world: SimpleNamespace, alice: User) -> None:
+    alices = Client(enforce_csrf_checks=True)
+    alices.force_login(alice)
+    for name, (_, post) in TABLE.items():
+        if post != NO_POST and name not in WITHOUT_TOKEN:
+            answer = alices.post(address(name, "acme", world.acme))
+            assert (answer.status_code, "This form is too old" in answer.text) == (403, True), name

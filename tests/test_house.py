@@ -108,6 +108,16 @@ def test_whoever_else_has_a_socket_is_known() -> None:
     assert set(found) <= {"keys/egress.py", "keys/domains.py", listens, host_name, *valkey}
 
 
+def test_nothing_is_pickled() -> None:
+    assert not offenders(lambda name, tree: [used for used in imports(tree) if imported(used, ["pickle", "marshal", "shelve"])])
+
+
+def test_nothing_that_records_requests_is_installed() -> None:
+    recorders = ("django-debug-toolbar", "django-silk", "sentry-sdk", "ddtrace", "newrelic", "opentelemetry")
+    lock = (ROOT / "requirements.txt").read_text()
+    assert not re.findall(rf"^(?:{'|'.join(recorders)})\b.*", lock, flags=re.M)
+
+
 def test_secrets_are_revealed_in_one_place_only() -> None:
     assert {name for name, tree in TREES.items() if uses(tree, "reveal")} == {"keys/data_keys.py"}
 

@@ -160,3 +160,16 @@ def report(port: int, address: str) -> int:
             return answer.status
     except urllib.error.HTTPError as refusal:
         return refusal.code
+
+
+def test_cookies_behind_https_belong_to_the_host_alone(start: Start, port: int) -> None:
+    process = start(PUBLIC_URL="https://localhost", ALLOWED_HOSTS="localhost", TRUSTED_PROXIES="127.0.0.1")
+    assert process.stdout is not None
+    process.stdout.readline()
+    request = urllib.request.Request(f"http://localhost:{port}/signin/", headers={"X-Forwarded-Proto": "https"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        name, _, attributes = answer.headers["Set-Cookie"].partition("=")
+        assert name == "__Host-csrf"
+        assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(attributes.split("; "))
+        assert "Domain" not in attributes
+        assert answer.headers["Strict-Transport-Security"].startswith("max-age=31536000")
