@@ -98,17 +98,20 @@ def visited(request: HttpRequest) -> QuerySet[Organization]:
     return support.visited(request.user, timezone.now())
 
 
+class Refused(Exception):
+    """Says why an act was not done."""
+
+
 def act(label: str, consequence: str) -> Callable[[Do], Callable[..., HttpResponse | None]]:
     """What staff may do to rows, once they have seen what it means. The act itself audits."""
 
     def decorate(do: Do) -> Callable[..., HttpResponse | None]:
         @transaction.atomic
-        def act_on(row: Any, console: Listed, request: HttpRequest, queryset: QuerySet[Any]) -> bool:
+        def act_on(row: Any, console: Listed, request: HttpRequest, queryset: QuerySet[Any]) -> None:
             if not queryset.filter(pk=row.pk).exists():  # the visit may have ended since the row before
-                return False
+                raise Refused("Your visit ended meanwhile.")
             do(row, support.actor(request))
             console.log_change(request, row, f"{label}.")
-            return True
 
         @admin.action(description=label, permissions=["help"], location=BOTH)
         @wraps(do)
@@ -118,11 +121,15 @@ def act(label: str, consequence: str) -> Callable[[Do], Callable[..., HttpRespon
                 about = {"label": label, "consequence": consequence, "rows": rows, "action": do.__name__}
                 context = {**console.admin_site.each_context(request), **about, "title": label, "opts": console.opts}
                 return TemplateResponse(request, "admin/confirm.html", context)
-            done = [row for row in rows if act_on(row, console, request, queryset)]
+            done = []
+            for row in rows:
+                try:
+                    act_on(row, console, request, queryset)
+                    done.append(str(row))
+                except Refused as why:
+                    messages.error(request, f"{label}: not done for {row}. {why}")
             if done:
-                messages.success(request, f"{label}: done for {', '.join(map(str, done))}.")
-            if len(done) < len(rows):
-                messages.error(request, "Your visit ended meanwhile, so nothing was done to the others.")
+                messages.success(request, f"{label}: done for {', '.join(done)}.")
             return None
 
         return ask_or_do
@@ -235,8 +242,10 @@ class MembershipAdmin(OfOrganization):
 def resend(invitation: Invitation, by: Actor) -> None:
     try:
         letter = resend_invitation(invitation=invitation, by=by)
-    except (NoInvitation, TooManyInvitations):
-        return
+    except NoInvitation:
+        raise Refused("It is used, withdrawn or over.") from None
+    except TooManyInvitations:
+        raise Refused("This organization has sent as many as it may for now. Try again in an hour.") from None
     transaction.on_commit(lambda: invitations.send([letter]))
 
 

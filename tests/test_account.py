@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal import auth as totp
 from allauth.usersessions.models import UserSession
+from django.apps import apps
 from django.contrib.auth.models import Group
 from django.core import mail
 from django.core.cache import cache
@@ -268,6 +270,20 @@ def test_the_database_holds_no_second_factor_in_clear(alice: User, secret: str) 
     rows = str(list(Authenticator.objects.values_list("data", flat=True)))
     assert secret not in rows
     assert seed not in rows
+    assert totp.TOTP(Authenticator.objects.get(type="totp")).validate_code(code(secret))
+
+
+def test_second_factors_of_the_version_before_are_sealed_once_and_work_on(alice: User, secret: str) -> None:
+    seed = data_keys.open_second_factor(RecoveryCodes.activate(alice).instance.data["seed"])
+    clear = {"totp": {"secret": secret}, "recovery_codes": {"seed": seed, "used_mask": 1}}
+    for kind, data in clear.items():
+        Authenticator.objects.filter(type=kind).update(data=data)
+    for _ in range(2):  # whoever runs it again seals nothing twice
+        import_module("keys.migrations.0009_sealed_second_factors").seal(apps, None)
+    kept = dict(Authenticator.objects.values_list("type", "data"))
+    assert data_keys.open_second_factor(kept["totp"]["secret"]) == secret
+    assert data_keys.open_second_factor(kept["recovery_codes"]["seed"]) == seed
+    assert kept["recovery_codes"]["used_mask"] == 1
     assert totp.TOTP(Authenticator.objects.get(type="totp")).validate_code(code(secret))
 
 

@@ -24,7 +24,7 @@ from keys.actions import add_key, issue_client_key
 from keys.models import ClientKey, ProviderKey
 from keys.providers import Credential
 from orgs.actions import Actor, set_organization, support
-from orgs.actions.invitations import invite
+from orgs.actions.invitations import invite, withdraw_invitation
 from orgs.models import AuditEvent, Organization, SupportGrant, SupportVisit, User
 from tests.attempts import attempt, id_given
 from tests.staff import give_second_factor, join_support
@@ -375,6 +375,15 @@ def test_support_sends_an_invitation_again_without_seeing_its_link(
     shown = visiting.get(reverse("admin:orgs_invitation_change", args=[letter.invitation.pk])).content.decode()
     assert token not in shown
     assert tags(acme)[-1] == "invitation:resend"
+
+
+def test_an_invitation_that_is_over_is_not_sent_again_and_sam_is_told(visiting: Client, acme: Organization, alice: User) -> None:
+    by = Actor(label="Alice", user=alice)
+    [letter] = invite(organization=acme, emails=["dora@example.com"], role="Member", by=by)
+    withdraw_invitation(invitation=letter.invitation, by=by)
+    run(visiting, "orgs_invitation", "resend", letter.invitation.pk)
+    assert b"It is used, withdrawn or over." in visiting.get("/staff/").content
+    assert tags(acme)[-1] == "invitation:withdraw"
 
 
 def test_an_act_that_cannot_be_written_down_is_not_done(
