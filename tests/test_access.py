@@ -204,25 +204,25 @@ TABLE = {
 CALLERS = ("nobody", "client key", "revoked", "globex", "acme")  # with no key, or with the key of a kind or an organization
 READ = "401 401 401 200 200"
 OWN_THING = "401 401 401 404 200"  # Globex has none of this name or id
-ENDED = "401 401 401 404 204"
+GONE = "401 401 401 404 204"
 UNREADABLE = "401 401 401 422 422"  # what it said makes no sense
 PROGRAMS: dict[str, dict[str, str]] = {
     "api_document": {"GET": "200 200 200 200 200"},
     "api_provider_keys": {"GET": READ},
-    "api_provider_key": {"GET": OWN_THING, "PUT": "401 401 401 422 200", "DELETE": ENDED},  # a new one needs a credential
+    "api_provider_key": {"GET": OWN_THING, "PUT": "401 401 401 422 200", "DELETE": GONE},  # a new one needs a credential
     "api_provider_key_test": {"POST": OWN_THING},
     "api_order": {"GET": READ, "PUT": UNREADABLE},
     "api_routing": {"GET": READ, "PUT": READ},
     "api_provider_routing": {"GET": READ, "PUT": READ},
     "api_client_keys": {"GET": READ},
-    "api_client_key": {"GET": OWN_THING, "PUT": "401 401 401 412 200", "DELETE": ENDED},  # If-Match: * wants one to be there
+    "api_client_key": {"GET": OWN_THING, "PUT": "401 401 401 412 200", "DELETE": GONE},  # If-Match: * wants one to be there
     "api_client_key_roll": {"POST": UNREADABLE},
     "api_limits": {"GET": READ},
-    "api_organization_limit": {"GET": OWN_THING, "PUT": UNREADABLE, "DELETE": ENDED},
-    "api_limit": {"GET": OWN_THING, "PUT": UNREADABLE, "DELETE": ENDED},
+    "api_organization_limit": {"GET": OWN_THING, "PUT": UNREADABLE, "DELETE": GONE},
+    "api_limit": {"GET": OWN_THING, "PUT": UNREADABLE, "DELETE": GONE},
     "api_budgets": {"GET": READ},
-    "api_organization_budget": {"GET": OWN_THING, "PUT": UNREADABLE, "DELETE": ENDED},
-    "api_budget": {"GET": OWN_THING, "PUT": UNREADABLE, "DELETE": ENDED},
+    "api_organization_budget": {"GET": OWN_THING, "PUT": UNREADABLE, "DELETE": GONE},
+    "api_budget": {"GET": OWN_THING, "PUT": UNREADABLE, "DELETE": GONE},
     "api_members": {"GET": READ},
     "api_usage": {"GET": "401 401 401 400 400"},  # it wants two days
     "api_audit": {"GET": READ},

@@ -48,7 +48,7 @@ UNTOLD = {
     # The log goes with the organization: an owner's wish stands in it, and the end in the heads
     "byok_site.deleting.clear_slice": "the organization is going",
     "byok_site.deleting.close": "the organization is going",
-    "byok_site.deleting.erase": "the organization is going",
+    "byok_site.deleting.remove": "the organization is going",
     # The same secret under another key: opened by `manage.py vault`, which is counted and told by the hour
     "keys.second_factors.reseal_row": "changes no meaning",
     "keys.upkeep.reseal_identity_provider": "changes no meaning",
