@@ -381,6 +381,7 @@ def test_the_table_holds(name: str, world: SimpleNamespace, clients: dict[str, C
     assert [statuses("get"), statuses("post")] == expected
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", TABLE)
 def test_an_ownership_that_ended_opens_nothing(
     name: str, world: SimpleNamespace, acme: Organization, dora: User, client_of: Callable[[User], Client]
