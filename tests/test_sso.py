@@ -122,7 +122,7 @@ def test_an_owner_sets_it_up_and_shows_whose_the_domain_is(
     client_of: SignIn, alice: User, acme: Organization, fake: FakeIdentityProvider, names: FakeNameServer
 ) -> None:
     alices = client_of(alice)
-    assert "People sign in with passwords and passkeys." in alices.get("/o/acme/settings/").text
+    assert "Off. People sign in with passwords and passkeys" in alices.get("/o/acme/settings/").text
     assert set_up(alices, fake, owner_groups="admins\n\nkeepers").headers["Location"] == PAGE
     provider = IdentityProvider.objects.get()
     assert (provider.domain, provider.owner_groups, provider.verified_at) == ("example.com", ["admins", "keepers"], None)
@@ -134,7 +134,7 @@ def test_an_owner_sets_it_up_and_shows_whose_the_domain_is(
     names.texts["_keyhold.example.com"] = ["v=spf1 -all", provider.proof]
     assert "example.com is yours." in alices.post(PAGE, {"do": "check"}, follow=True).text
     assert tags(acme)[-2:] == ["identity_provider:set", "identity_provider:verify"]
-    assert "can sign in by your own identity provider" in alices.get("/o/acme/settings/").text
+    assert "People of example.com can sign in with your identity provider." in alices.get("/o/acme/settings/").text
 
 
 def test_a_domain_is_not_shown_to_be_theirs_while_no_name_server_answers(

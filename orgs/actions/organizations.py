@@ -67,7 +67,8 @@ def set_organization(*, organization: Organization, by: Actor, **said: Unpack[Se
 @transaction.atomic
 def record_export(*, organization: Organization, what: Export, filters: Mapping[str, str], by: Actor) -> None:
     """Somebody takes all of it away, or what matches these filters."""
-    record(organization=organization, by=by, tag=f"{what}:export", target=organization, changes={"after": dict(filters)})
+    after = {name: value.replace("\0", "\ufffd") for name, value in filters.items()}  # which PostgreSQL does not keep
+    record(organization=organization, by=by, tag=f"{what}:export", target=organization, changes={"after": after})
 
 
 def _at_a_free_address(name: str) -> Organization:
