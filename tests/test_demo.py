@@ -17,7 +17,7 @@ from keys.models import ClientKey, HealthMark, ManagementKey, ProviderKey, Retir
 from keys.pages import portrait
 from keys.tasks import test_due_keys as look_after_keys
 from orgs.actions.members import ROLES
-from orgs.audit.check import problems
+from orgs.audit.check import Reading
 from orgs.models import AuditEvent, Invitation, Membership, Organization
 from usage.models import Budget, Limit, Scope, UsageEvent
 
@@ -63,7 +63,7 @@ def test_the_demo_has_people_keys_in_every_state_and_usage(organization: Organiz
     open_now = Invitation.objects.open(timezone.now()).count()
     assert (Invitation.objects.for_org(organization).waiting().count(), open_now) == (2, 1)
     assert ManagementKey.objects.in_use(timezone.now()).exists()
-    assert not list(problems(organization))
+    assert not list(Reading(organization).problems())
     assert ClientKey.objects.for_org(organization).live().exclude(preferences={}).count() == 3
     assert {budget.scope for budget in Budget.objects.filter(organization=organization)} == set(Scope)
     assert Limit.objects.filter(organization=organization).exists()

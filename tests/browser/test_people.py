@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tests.browser.conftest import Visitor
 from tests.browser.test_account import PASSWORD, Device, add_passkey, recover, remove_passkey, sign_out, turn_app_on
-from tests.browser.test_members import invitation_in_mail
+from tests.browser.test_small_pages import link_in_mail
 from tests.browser.test_thirteen import set_up
 from tests.serving import Server
 
@@ -20,7 +20,7 @@ def test_an_owner_comes_loses_a_passkey_gets_back_in_and_is_demoted(keyhold: Ser
     ada.press("button", "Send invitations")
     ada.sees("The invitation is sent.")
 
-    tomas = visit(invitation_in_mail(keyhold))
+    tomas = visit(link_in_mail(keyhold, "invite"))
     tomas.write("Your name", "Tomás Rivera")
     tomas.write("Password", PASSWORD)
     tomas.press("button", "Create account and join")
