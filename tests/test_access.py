@@ -35,7 +35,7 @@ from usage.ingest import book
 from usage.invoices import Billed
 from usage.models import Invoice
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.large]
 
 PEOPLE = ("anonymous", "charlie", "bob", "alice", "sam")  # nobody, another's owner, a member, an owner, support that visits
 # Whose ownership ended, in the browser in which they had it: they stand where one of PEOPLE does. So does a superuser.
@@ -381,7 +381,6 @@ def test_the_table_holds(name: str, world: SimpleNamespace, clients: dict[str, C
     assert [statuses("get"), statuses("post")] == expected
 
 
-@pytest.mark.large
 @pytest.mark.parametrize("name", TABLE)
 def test_an_ownership_that_ended_opens_nothing(
     name: str, world: SimpleNamespace, acme: Organization, dora: User, client_of: Callable[[User], Client]

@@ -51,7 +51,7 @@ from usage.actions_prices import set_invoices, set_key_price
 from usage.invoices import Billed
 from usage.models import Budget, Invoice, KeyPrice, Limit, ModelPrice, Period, Scope
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.large]
 
 DAY, DAYS = date(2026, 11, 1), timedelta(days=1)
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -15,6 +15,8 @@ from tests.fake import FakeProvider
 from tests.gateway_calls import CHAT, GREETING, STREAMED, call, get, line, read_until
 from tests.gateway_server import BY, RunningGateway, StartGateway
 
+pytestmark = pytest.mark.large
+
 pytest_plugins = ["tests.gateway_fixtures"]
 
 

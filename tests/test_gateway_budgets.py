@@ -18,7 +18,7 @@ from usage.ingest import book
 from usage.models import Budget, KeyPrice, ModelPrice, Period, Scope, Unpriced
 
 pytest_plugins = ["tests.gateway_fixtures"]
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = [pytest.mark.django_db(transaction=True, serialized_rollback=True), pytest.mark.large]
 
 FACT = 115  # millionths of a dollar that the fake's answer comes to
 WORST = 560  # of BRIEF: 24 tokens in by its size, 50 out at most

@@ -24,6 +24,8 @@ from usage.actions import set_limit
 from usage.ingest import Ingester
 from usage.models import Scope
 
+pytestmark = pytest.mark.large
+
 pytest_plugins = ["tests.gateway_fixtures"]
 
 JSON = "application/json"

@@ -24,6 +24,8 @@ from tests.gateway_calls import GREETING, STREAMED, Reply, call, line, read_unti
 from tests.gateway_server import RunningGateway, StartGateway
 from usage.journal import Journal
 
+pytestmark = pytest.mark.large
+
 pytest_plugins = ["tests.gateway_fixtures"]
 
 CLASSES = {

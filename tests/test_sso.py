@@ -35,7 +35,7 @@ from tests.fake_dns import FakeNameServer
 from tests.fake_oidc import EC_KEY, OTHER_KEY, FakeIdentityProvider, signed
 from tests.test_ingest import at_once
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.large]
 
 PAGE = "/o/acme/settings/sign-on/"
 BY = Actor.command("tests")

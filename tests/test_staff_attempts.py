@@ -21,7 +21,7 @@ from orgs.actions.invitations import invite
 from orgs.models import MEMBER, AuditEvent, Membership, Organization, SupportVisit, User
 from tests.staff import give_second_factor, join_support
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.large]
 
 LISTS = ("keys_providerkey", "keys_clientkey", "orgs_user", "orgs_membership", "orgs_invitation", "orgs_auditevent")
 

@@ -19,7 +19,7 @@ from orgs.models import Organization, User
 from tests.attempts import NOON, attempt, id_given, make_keys
 from usage.ingest import book
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.large]
 USAGE, CSV, FOCUS = "/o/acme/usage/", "/o/acme/usage.csv", "/o/acme/usage-focus.csv"
 type SignIn = Callable[[User], Client]
 

@@ -32,7 +32,7 @@ from orgs.actions import Actor
 from orgs.models import OWNER, AuditEvent, Delivery, Notice, Organization, User, Webhook
 from tests.test_canary import all_rows
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.large]
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BY = Actor(label="Alice")
