@@ -1,6 +1,7 @@
 """Every setting. Each environment variable is read here, once, and stands in .env.example."""
 
 import base64
+import json
 import os
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -123,9 +124,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 if REDIS_URL:
-    patience = {"socket_timeout": 1, "socket_connect_timeout": 1}  # seconds
-    CACHES["default"] = {"BACKEND": "byok_site.cache.SharedCache", "LOCATION": REDIS_URL, "OPTIONS": patience}
-    CACHES["valkey"] = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "OPTIONS": patience}
+    # JSON, as Django would pickle, and whoever writes to Valkey shall run nothing here. Version 1 was pickled
+    options = {"serializer": json, "socket_timeout": 1, "socket_connect_timeout": 1}  # seconds
+    valkey = {"LOCATION": REDIS_URL, "OPTIONS": options, "VERSION": 2}
+    CACHES["default"] = {"BACKEND": "byok_site.cache.SharedCache", **valkey}
+    CACHES["valkey"] = {"BACKEND": "django.core.cache.backends.redis.RedisCache", **valkey}
 
 USAGE_EVENT_DAYS = read("USAGE_EVENT_DAYS", environment.whole_number(7, 3650), 90)
 

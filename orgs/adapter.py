@@ -6,6 +6,7 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -47,9 +48,15 @@ class PeopleAdapter(DefaultAccountAdapter):
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Before the password is looked at, so that nobody learns whether it is right."""
-        if single_sign_on.is_demanded(str(credentials.get("email", ""))):
-            raise self.validation_error("single_sign_on")
         super().pre_authenticate(request, **credentials)
+        if single_sign_on.is_demanded(str(credentials.get("email", ""))):
+            make_password(credentials.get("password"))  # as long as it takes to look at one of staff
+            raise self.validation_error("single_sign_on")
+
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        """Staff with an address in such a domain are told the same, so that nobody learns who they are."""
+        if single_sign_on.is_enforced(str(credentials.get("email", ""))):
+            raise self.validation_error("single_sign_on")
 
     def get_reauthentication_methods(self, user: User | AnonymousUser) -> list[dict[str, Any]]:
         """A password confirms nobody whom it does not let in."""

@@ -18,11 +18,15 @@ def provider_for(email: str) -> IdentityProvider | None:
     return verified.filter(domain=domain_of(email)).first()
 
 
-def is_demanded(email: str) -> bool:
-    """Whether this person signs in by their provider alone. Staff never do: no organization decides who they are."""
+def is_enforced(email: str) -> bool:
+    """Whether people with an address in that domain sign in by their provider alone."""
     provider = provider_for(email)
-    enforced = provider is not None and provider.enforced
-    return enforced and not User.objects.filter(email=email.strip().lower(), is_staff=True).exists()
+    return provider is not None and provider.enforced
+
+
+def is_demanded(email: str) -> bool:
+    """Whether this person does. Staff never do: no organization decides who they are."""
+    return is_enforced(email) and not User.objects.filter(email=email.strip().lower(), is_staff=True).exists()
 
 
 def role_by_groups(provider: IdentityProvider, groups: frozenset[str] | None, before: str | None) -> str:

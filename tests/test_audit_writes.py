@@ -9,6 +9,7 @@ import inspect
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 
 from tests.test_audit_acts import FOUND, RECORDERS, ROOMS, UNASKED, modules
@@ -103,7 +104,7 @@ def read() -> tuple[set[str], dict[str, set[str]]]:
     """The functions that write, and of each function those in which it is named."""
     writers, named_in = set(), defaultdict(set)
     for module in (each for room in ROOMS for each in modules(room) if not each.__name__.startswith(FOR_SHOW)):
-        tree = ast.parse(inspect.getsource(module))
+        tree = ast.parse(Path(module.__file__ or "").read_text())
         inside = dict(functions(tree, module.__name__))
         writers |= {name for name, node in inside.items() if writes(node)}
         for name, node in inside.items():

@@ -789,6 +789,19 @@ def test_staff_of_the_domain_keep_their_passwords(client: Client, sam: User, enf
     assert signed_in(client) == "sam@example.com"
 
 
+def test_a_wrong_password_does_not_tell_who_is_staff(client: Client, sam: User, alice: User, enforced: IdentityProvider) -> None:
+    def answers(email: str, place: str) -> list[str]:
+        """Of so many tries that the last ones are too many."""
+        sent = {"login": email, "password": "wrong horse"}
+        pages = [client.post("/signin/", sent, REMOTE_ADDR=place).text for _ in range(7)]
+        return [re.sub(r"csrf\S+ value=\S+", "", page).replace(email, "") for page in pages]
+
+    of_staff = answers(sam.email, "192.0.2.1")
+    assert "Your organization signs in with its own provider." in of_staff[0]
+    assert "Too many wrong passwords." in of_staff[-1]
+    assert of_staff == answers(alice.email, "192.0.2.2") == answers("nobody@example.com", "192.0.2.3")
+
+
 def test_another_provider_demands_nothing_until_it_is_known_to_work(
     client_of: SignIn, alice: User, enforced: IdentityProvider
 ) -> None:
