@@ -40,8 +40,12 @@ class Process:
         self._thread.start()
         return self
 
-    def stop(self) -> None:
+    def tell_to_stop(self) -> None:
+        """As SIGTERM does."""
         self._server.should_exit = True
+
+    def stop(self) -> None:
+        self.tell_to_stop()
         self._thread.join()
 
     def ask(self, method: str, path: str, body: object = None, key: str = "") -> tuple[HTTPResponse, bytes]:
@@ -69,7 +73,16 @@ def process(
 
 @pytest.fixture
 def key(acme: Organization, fake_provider: FakeProvider) -> str:
-    credential = Credential({"api_key": fake_provider.key("openai")}, {}, "sk-…0001")
+    return program_of(acme, fake_provider.key("openai"))
+
+
+@pytest.fixture
+def slow_key(acme: Organization, fake_provider: FakeProvider) -> str:
+    return program_of(acme, fake_provider.key("openai", "slow"))
+
+
+def program_of(acme: Organization, api_key: str) -> str:
+    credential = Credential({"api_key": api_key}, {}, "sk-…0001")
     actions.add_key(organization=acme, provider="openai", name="main", credential=credential, test=None, needs_test=False, by=BY)
     return actions.issue_client_key(organization=acme, name="Tests", by=BY)[1]
 
@@ -82,6 +95,34 @@ def test_a_request_ends_as_a_row_of_usage(key: str, process: Process, acme: Orga
     process.stop()
     event = UsageEvent.objects.get()
     assert (event.organization, event.outcome, str(event.request_id)) == (acme, "ok", answer.headers["x-request-id"])
+
+
+def test_who_is_told_to_stop_takes_no_more_and_ends_the_stream_that_runs(
+    slow_key: str, process: Process, fake_provider: FakeProvider
+) -> None:
+    running = HTTPConnection("127.0.0.1", process.port, timeout=20)
+    body = {"model": "openai/gpt-4o", "messages": [{"role": "user", "content": "Hello"}], "stream": True}
+    running.request("POST", "/v1/chat/completions", json.dumps(body), {"authorization": f"Bearer {slow_key}"})
+    answer = running.getresponse()
+    begun = answer.readline()
+    process.tell_to_stop()
+    assert until_refused(process.port)
+    fake_provider.go()
+    assert begun.startswith(b"data: ")
+    assert answer.read().rstrip().endswith(b"data: [DONE]")
+    running.close()
+    process.stop()
+    event = UsageEvent.objects.get()
+    assert (event.outcome, str(event.request_id)) == ("ok", answer.headers["x-request-id"])
+
+
+def until_refused(port: int) -> bool:
+    """Asks again and again, as whoever watches over it does."""
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=20).close()
+        except ConnectionRefusedError:
+            return True
 
 
 def test_what_is_not_the_gateways_goes_to_the_dashboard(process: Process) -> None:

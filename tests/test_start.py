@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvicorn
 
+from byok_site.management.commands.serve import Workers
 from tests.serving import free_port, launch, stop
 
 type Start = Callable[..., subprocess.Popen[str]]
@@ -173,3 +175,12 @@ def test_cookies_behind_https_belong_to_the_host_alone(start: Start, port: int) 
         assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(attributes.split("; "))
         assert "Domain" not in attributes
         assert answer.headers["Strict-Transport-Security"].startswith("max-age=31536000")
+
+
+def test_several_processes_that_are_told_to_stop_refuse_who_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    Workers(uvicorn.Config("byok_site.asgi:application", workers=2), sockets=[listener]).terminate_all()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, timeout=20)

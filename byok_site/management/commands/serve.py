@@ -86,6 +86,14 @@ def background() -> Iterator[None]:
         process.communicate()
 
 
+class Workers(Multiprocess):
+    def terminate_all(self) -> None:
+        """Who connects from here on is refused, rather than left waiting until the last stream has ended."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
+
+
 def run_server(listener: socket.socket) -> None:
     config = uvicorn.Config(
         "byok_site.asgi:application",
@@ -103,7 +111,7 @@ def run_server(listener: socket.socket) -> None:
     )
     with contextlib.suppress(KeyboardInterrupt):
         if config.workers > 1:
-            Multiprocess(config, sockets=[listener]).run()
+            Workers(config, sockets=[listener]).run()
         else:
             uvicorn.Server(config).run(sockets=[listener])
 
