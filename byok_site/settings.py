@@ -140,6 +140,7 @@ TICK_PARTS = [
     "usage.leaving.watch_leaving",
     "usage.retention.keep_house",
     "byok_site.deleting.delete_due",
+    "byok_site.rights.watch_rights",
     "orgs.audit.heads.write_heads",
 ]
 

@@ -116,6 +116,7 @@ FILTERS = {
     "q=main": ["Alice added provider key OpenAI Main"],
     "q=192.0.2.7": ["Alice added provider key OpenAI Main"],
     "q=100%25": [],
+    f"q={'%25' * 1000}": [],
     "q=_": ["Alice added provider key OpenAI Main"],  # in the tag; not a wildcard
     "who=system": ["manage.py tests created the organization"],
     "what=provider-keys": ["Alice added provider key OpenAI Main"],
