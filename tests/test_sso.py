@@ -13,6 +13,7 @@ import pytest
 import time_machine
 from allauth.account.adapter import get_adapter
 from allauth.mfa.totp.internal import auth as totp
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core import mail
 from django.core.cache import cache
@@ -568,6 +569,19 @@ def test_a_code_counts_once(client: Client, fake: FakeIdentityProvider, acmes: I
     client.get(back)
     client.logout()
     assert client.get(back).status_code == 400
+    assert signed_in(client) is None
+
+
+def test_of_two_answers_at_once_one_counts(client: Client, fake: FakeIdentityProvider, acmes: IdentityProvider) -> None:
+    back = fake.visit(leave(client)).removeprefix("http://localhost:8000")
+    begun = client.session["single_sign_on"]
+    client.get(back)
+    client.logout()
+    session = client.session
+    session["single_sign_on"] = begun  # as the second of two reads it that come at the same moment
+    session.save()
+    client.cookies[settings.SESSION_COOKIE_NAME] = str(session.session_key)
+    assert "This sign-in was begun elsewhere" in client.get(back).text
     assert signed_in(client) is None
 
 

@@ -10,6 +10,7 @@ from allauth.account.utils import perform_login
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
+from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.crypto import constant_time_compare
@@ -109,7 +110,10 @@ def check_begun(request: HttpRequest, begun: dict[str, Any] | None, pk: UUID) ->
         raise SignInRefused("You are signed in already.")
     if begun is None or begun["organization"] != str(pk) or time.time() - begun["at"] > SECONDS:
         raise SignInRefused("This sign-in was begun elsewhere, or more than ten minutes ago.")
-    if not constant_time_compare(request.GET.get("state", ""), begun["state"]):
+    known = constant_time_compare(request.GET.get("state", ""), begun["state"])
+    if not known or not cache.add(
+        f"sign-ons:{begun['state']}", True, timeout=SECONDS
+    ):  # of two at once both find it in the session
         raise SignInRefused("This sign-in was begun elsewhere, or more than ten minutes ago.")
 
 
