@@ -96,6 +96,7 @@ class Visitor:
 
     def look(self) -> None:
         """The page as it is now, dark on a phone and light on a desk: nothing sticks out, and axe finds nothing."""
+        self.page.wait_for_load_state()
         expect(self.page.locator("h1").first).to_be_visible()
         for viewport, scheme in ((NARROW, "dark"), (WIDE, "light")):
             self.page.set_viewport_size(viewport)  # type: ignore[arg-type]
