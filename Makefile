@@ -15,8 +15,8 @@ run: requirements ## Serve dashboard and gateway on PORT (8000). The first time,
 
 test: requirements-dev ## Run all tests: on PostgreSQL and Valkey with a browser, then the core on SQLite.
 	@CHROMIUM=$$(bin/chromium) && export CHROMIUM && \
-	$(PYTHON) -m pytest -n 2 --maxschedchunk 4 && \
-	KEYHOLD_TEST_DATABASE=sqlite $(PYTHON) -m pytest -n 2 --maxschedchunk 4 --ignore=tests/browser
+	$(PYTHON) -m pytest -n 3 --maxschedchunk 4 && \
+	KEYHOLD_TEST_DATABASE=sqlite $(PYTHON) -m pytest -n 3 --maxschedchunk 4 --ignore=tests/browser
 
 demo: requirements ## Serve a demo organization with 90 days of usage and a provider that only pretends.
 	@$(PYTHON) manage.py demo
