@@ -244,6 +244,7 @@ def test_an_event_before_the_first_is_found(log: Organization) -> None:
     assert verify() == ["acme: Event 0 was put in.", "Problems: 1."]
 
 
+@pytest.mark.usefixtures("postgres_only")
 def test_two_events_of_one_number_are_found(log: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
     connection.check_constraints()  # what is put off until then keeps the table from being altered
     with connection.schema_editor() as editor:
