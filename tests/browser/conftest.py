@@ -76,8 +76,9 @@ class Visitor:
     def reach(self, target: Locator) -> None:
         """Press Tab until it has the focus."""
         expect(target).to_be_visible()
+        element = target.element_handle()  # looked for once, not after every Tab
         for _ in range(150):
-            if target.evaluate("element => element === document.activeElement"):
+            if element.evaluate("element => element === document.activeElement"):
                 return
             self.page.keyboard.press("Tab")
         raise AssertionError(f"The keyboard does not reach {target}")
