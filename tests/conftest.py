@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import settings
 
 from orgs.actions import Actor, create_organization
 from orgs.models import MEMBER, Membership, Organization, User
+from tests.serving import Server, stop
 from tests.tampering import let_tests_truncate
 
 pytest_plugins = ["tests.fake.fixtures"]
@@ -140,3 +142,11 @@ def client_of() -> Callable[[User], Client]:
 def postgres_only() -> None:
     if connection.vendor != "postgresql":
         pytest.skip("needs PostgreSQL")
+
+
+@pytest.fixture(scope="session")
+def first_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a first start leaves: a server that begins with a copy starts five times as fast."""
+    folder = tmp_path_factory.mktemp("first_start") / "data"
+    stop(Server.start(folder, {}).process)
+    return folder

@@ -1,6 +1,7 @@
 """`manage.py serve` in a process of its own, as `make run` starts it."""
 
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -144,6 +145,12 @@ def test_the_second_start_changes_nothing(start: Start, port: int, tmp_path: Pat
     assert (tmp_path / "data" / "static" / ".collected").stat().st_mtime_ns == collected
 
 
+@pytest.fixture
+def started_before(first_start: Path, tmp_path: Path) -> None:
+    shutil.copytree(first_start, tmp_path / "data")
+
+
+@pytest.mark.usefixtures("started_before")
 @pytest.mark.parametrize(("trusted", "told_apart"), [("10.0.0.0/8,127.0.0.1", True), ("10.0.0.0/8", False), ("", False)])
 def test_only_trusted_proxies_say_where_a_request_comes_from(start: Start, port: int, trusted: str, told_apart: bool) -> None:
     process = start(TRUSTED_PROXIES=trusted)
@@ -164,6 +171,7 @@ def report(port: int, address: str) -> int:
         return refusal.code
 
 
+@pytest.mark.usefixtures("started_before")
 def test_cookies_behind_https_belong_to_the_host_alone(start: Start, port: int) -> None:
     process = start(PUBLIC_URL="https://localhost", ALLOWED_HOSTS="localhost", TRUSTED_PROXIES="127.0.0.1")
     assert process.stdout is not None

@@ -23,14 +23,6 @@ SETTLED = """() => Promise.race([
 EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of (409|422)")  # a conflict, a mistake
 
 
-@pytest.fixture(scope="session")
-def first_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a first start leaves: each server begins with a copy, as creating the tables takes longer than most walks."""
-    folder = tmp_path_factory.mktemp("first_start") / "data"
-    stop(Server.start(folder, {}).process)
-    return folder
-
-
 @pytest.fixture
 def keyhold(tmp_path: Path, first_start: Path, fake_provider: FakeProvider) -> Iterator[Server]:
     """A server of its own with no user yet, on SQLite. All providers are the fake one."""
