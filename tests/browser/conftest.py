@@ -18,7 +18,7 @@ WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 SETTLED = """() => Promise.race([
   new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve)))
     .then(() => Promise.allSettled(document.getAnimations().map(animation => animation.finished))),
-  new Promise(resolve => setTimeout(resolve, 2000)),  // a browser that is short of time may draw no frame for long
+  new Promise(resolve => setTimeout(resolve, 10000)),  // a browser that is short of time may draw no frame for long
 ])"""
 EXPECTED = re.compile(r"Failed to load resource: the server responded with a status of (409|422)")  # a conflict, a mistake
 
