@@ -12,10 +12,11 @@ from urllib.parse import quote
 
 import pytest
 import time_machine
+from django.apps import apps
 from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
-from django.db import transaction
+from django.db import models, transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
@@ -523,3 +524,48 @@ def test_a_form_without_its_token_does_nothing(world: SimpleNamespace, alice: Us
         if post != NO_POST and name not in WITHOUT_TOKEN:
             answer = alices.post(address(name, "acme", world.acme))
             assert (answer.status_code, "This form is too old" in answer.text) == (403, True), name
+
+
+# No form takes more than its fields
+
+
+def every_column(organization: Organization) -> dict[str, str]:
+    """Something for each column of every table, by the column's name. What points to another row points to the last one."""
+    said: dict[str, str] = {}
+    for model in apps.get_models():
+        for field in model._meta.concrete_fields:
+            if field.related_model is Organization:
+                told: object = organization.pk
+            elif field.related_model:
+                told = field.related_model._base_manager.order_by("pk").values_list("pk", flat=True).last()  # type: ignore[union-attr]
+            elif field.choices:
+                told = field.flatchoices[-1][0]
+            elif isinstance(field, models.DateField):
+                told = timezone.now().isoformat()
+            else:
+                told = "on" if isinstance(field, models.BooleanField) else "7"
+            said |= dict.fromkeys((field.name, field.attname), str(told))
+    return said | {"role": OWNER}
+
+
+def what_no_form_of_acmes_changes(globex: Organization) -> dict[str, Any]:
+    """All that Globex has, and who is staff or signs in with what."""
+    owned = [model for model in apps.get_models() if "organization" in {field.name for field in model._meta.fields}]
+    people = User.objects.order_by("pk").values("pk", "password", "is_staff", "is_superuser", "groups", "user_permissions")
+    rows = {model: list(model._base_manager.filter(organization=globex).order_by("pk").values()) for model in owned}
+    return {"Globex": Organization.objects.filter(pk=globex.pk).values().get(), "rows": rows, "people": list(people)}
+
+
+@pytest.mark.parametrize("names", [*batched(TABLE, 20)])
+@pytest.mark.parametrize("person", ["alice", "bob"])
+def test_no_form_takes_more_than_its_fields(
+    names: Sequence[str], person: str, world: SimpleNamespace, clients: dict[str, Client], globex: Organization
+) -> None:
+    said, before = every_column(globex), what_no_form_of_acmes_changes(globex)
+    for name in names:
+        with transaction.atomic():
+            once = Client()
+            once.cookies = deepcopy(clients[person].cookies)
+            assert once.post(address(name, "acme", world.acme), said).status_code < 500, name
+            assert what_no_form_of_acmes_changes(globex) == before, name
+            transaction.set_rollback(True)

@@ -1,6 +1,7 @@
 """A whole process: the gateway, the dashboard behind it, and usage that ends in the database."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import threading
@@ -119,10 +120,11 @@ def test_who_is_told_to_stop_takes_no_more_and_ends_the_stream_that_runs(
 def until_refused(port: int) -> bool:
     """Asks again and again, as whoever watches over it does."""
     while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=20).close()
-        except ConnectionRefusedError:
-            return True
+        with contextlib.suppress(ConnectionResetError):  # it was waiting to be taken when the listener was closed
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=20).close()
+            except ConnectionRefusedError:
+                return True
 
 
 def test_what_is_not_the_gateways_goes_to_the_dashboard(process: Process) -> None:
