@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -10,6 +11,7 @@ ROWS = dict(re.findall(r"^\| ([AF]?\d+) \| (.+) \|$", PAGE, flags=re.M))
 NAMED = re.findall(r"`([\w/]+)::(test_\w+)`", PAGE)
 
 
+@cache
 def named_in(name: str) -> set[str]:
     tree = ast.parse((ROOT / "tests" / f"{name}.py").read_text())
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
