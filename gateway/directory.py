@@ -27,6 +27,7 @@ LONGEST_TRANSACTION = timedelta(seconds=60)  # a change is seen although it was 
 LONGEST_REPORT = timedelta(seconds=10)
 MOST_SECONDS_WITHOUT_DATABASE = 300.0
 FIRST_LOAD_SECONDS = 10.0
+STOP_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +62,9 @@ class Directory:
         self._loaded.wait(FIRST_LOAD_SECONDS)
 
     def stop(self) -> None:
+        """Waits no longer for a database that does not answer."""
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(STOP_SECONDS)
 
     def refresh(self) -> None:
         """Tell how keys are, and read what has changed, or everything if it is time to. Raises what the database raises."""

@@ -30,7 +30,7 @@ from orgs.actions.account import require_second_factor
 from orgs.actions.invitations import invite
 from orgs.actions.members import remove_member, set_role
 from orgs.actions.support import begin_visit, change_person, end_sessions
-from orgs.models import MEMBER, OWNER, Delivery, Membership, Organization, User
+from orgs.models import AUDITOR, MEMBER, OWNER, Delivery, Membership, Organization, User
 from tests.attempts import attempt, id_given
 from tests.staff import join_support
 from usage.actions import set_budget, set_limit, set_model_price
@@ -499,6 +499,28 @@ def test_what_each_key_opens(name: str, world: SimpleNamespace, programs: dict[s
     methods = ("GET", "POST", "PUT", "PATCH", "DELETE")
     found = {method: " ".join(status(method, caller) for caller in CALLERS) for method in methods}
     assert found == dict.fromkeys(methods, "405 405 405 405 405") | PROGRAMS[name]
+
+
+# What is closed to the key of an owner who became this, besides all that writes
+CLOSED_TO = {MEMBER: {"api_client_keys", "api_client_key", "api_audit"}, AUDITOR: {"api_routing", "api_provider_routing"}}
+
+
+@pytest.mark.parametrize("role", CLOSED_TO)
+def test_a_key_opens_what_its_maker_may_open_now(
+    role: str, world: SimpleNamespace, programs: dict[str, str], acme: Organization, dora: User
+) -> None:
+    membership = Membership.objects.create(organization=acme, user=dora, role=Group.objects.get(name=OWNER))
+    text = issue_management_key(organization=acme, name="Dora's", by=Actor(label="Dora", user=dora))[1]
+    membership.role = Group.objects.get(name=role)
+    membership.save()
+    refused, expected = set(), set()
+    for name in PROGRAMS.keys() - {"api_unknown"}:
+        for method in PROGRAMS[name]:
+            said = {"HTTP_AUTHORIZATION": f"Bearer {text}", "HTTP_IF_MATCH": "*", "content_type": "application/json"}
+            answer = Client().generic(method, address(name, "acme", world.acme), "{}", **said)
+            refused |= {(name, method)} if answer.status_code == 403 else set()
+            expected |= {(name, method)} if method != "GET" or name in CLOSED_TO[role] else set()
+    assert refused == expected
 
 
 @pytest.mark.parametrize("method", ["get", "post"])

@@ -38,6 +38,7 @@ class Line:
         self.folder = folder
         self._flows = threading.Event()
         self._flows.set()
+        self.held = threading.Event()
         self._carried: list[socket.socket] = []
         self.mend()
 
@@ -77,6 +78,8 @@ class Line:
     def _carry(self, giver: socket.socket, taker: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while said := giver.recv(65536):
+                if not self._flows.is_set():
+                    self.held.set()
                 self._flows.wait()
                 taker.sendall(said)
             taker.shutdown(socket.SHUT_WR)
@@ -105,13 +108,18 @@ def gateway(line: Line, client_key: tuple[ClientKey, str], fake_provider: FakePr
     database = {name: connection.settings_dict[name] for name in ("NAME", "PORT", "USER", "PASSWORD")}
     database["HOST"] = str(line.folder)
     port = free_port()
-    child = context.Process(target=gateway_child.serve, args=(port, database, fake_provider.overrides(), tmp_path))
+    child = context.Process(
+        target=gateway_child.serve,
+        args=(port, database, fake_provider.overrides(), tmp_path),
+        kwargs={"stop_seconds": 0.1},
+    )
     child.start()
     processes = Processes([port], client_key[1])
     assert until(lambda: answers(processes, port), 60)
     yield processes
     child.terminate()
-    child.join()
+    child.join(60)
+    assert not child.is_alive()
 
 
 def test_programs_go_on_while_the_database_does_not(
@@ -139,3 +147,9 @@ def test_programs_go_on_while_the_database_does_not(
     Ingester(tmp_path).run_once()
     assert set(told) == {served, refused}
     assert UsageEvent.objects.filter(outcome="ok").count() == told.count(served)
+
+
+def test_whoever_waits_for_the_database_can_be_stopped(gateway: Processes, line: Line) -> None:
+    """The fixture sees to it that the process ends while the line is held."""
+    line.hold()
+    assert line.held.wait(60)

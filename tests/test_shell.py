@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.messages import constants
+from django.db import OperationalError, connection
 from django.forms import CharField, Form
 from django.http import HttpRequest, HttpResponse
 from django.template import Context, Template
@@ -17,6 +18,8 @@ from django.test import Client, RequestFactory
 from django.urls import path
 from django.views.defaults import bad_request, page_not_found, permission_denied, server_error
 
+from keys.actions import issue_management_key
+from orgs.actions import Actor
 from orgs.models import Organization, User
 from orgs.templatetags import ui
 
@@ -67,6 +70,21 @@ def test_a_crash_is_under_the_policy_too_and_tells_nothing(settings: Any, db: No
     assert "no-store" in answer["Cache-Control"]
     assert directives(answer)["default-src"] == "'none'"
     assert b"canary" not in answer.content
+
+
+@pytest.mark.parametrize("page", ["/o/acme/", "/api/v1/provider-keys"])
+def test_a_database_that_does_not_answer_is_said_to_be_that(page: str, acme: Organization, alice: User, alices: Client) -> None:
+    _, secret = issue_management_key(organization=acme, name="Program", by=Actor(label="Alice", user=alice))
+    alices.raise_request_exception = False
+
+    def fail(*args: object) -> None:
+        raise OperationalError("The server at 10.0.0.7 is gone.")
+
+    with connection.execute_wrapper(fail):
+        answer = alices.get(page, headers={"authorization": f"Bearer {secret}"})
+    assert (answer.status_code, answer["Retry-After"]) == (503, "10")
+    assert "The database does not answer" in answer.text
+    assert "10.0.0.7" not in answer.text
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,16 @@ def test_guessing_is_slowed_down_for_the_account(alice: User, client: Client, pa
     assert b"Too many wrong passwords" in sign_in(client, alice.email, password).content
 
 
+def test_guessing_is_slowed_down_for_where_it_comes_from(alice: User, client: Client, password: str) -> None:
+    for number in range(10):
+        sign_in(client, f"{number}@example.com", "wrong password")
+    assert b"Too many" in sign_in(client, alice.email, password).content
+    assert client.get("/account/").status_code == 302
+    elsewhere = Client(REMOTE_ADDR="192.0.2.7")
+    sign_in(elsewhere, alice.email, password)
+    assert elsewhere.get("/account/").status_code == 200
+
+
 def test_a_person_who_was_turned_off_does_not_get_in(alice: User, client: Client, password: str) -> None:
     User.objects.update(is_active=False)
     sign_in(client, alice.email, password)

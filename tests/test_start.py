@@ -1,5 +1,6 @@
 """`manage.py serve` in a process of its own, as `make run` starts it."""
 
+import os
 import re
 import shutil
 import socket
@@ -9,10 +10,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
 
+from byok_site.management.commands import serve
 from byok_site.management.commands.serve import Workers
 from tests.serving import free_port, launch, stop
 
@@ -183,6 +186,19 @@ def test_cookies_behind_https_belong_to_the_host_alone(start: Start, port: int) 
         assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(attributes.split("; "))
         assert "Domain" not in attributes
         assert answer.headers["Strict-Transport-Security"].startswith("max-age=31536000")
+
+
+def test_a_process_beside_the_server_that_does_not_end_is_ended(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings.BASE_DIR, pid = tmp_path, tmp_path / "pid"
+    (tmp_path / "manage.py").write_text(f"import os, time; os.symlink(str(os.getpid()), {str(pid)!r}); time.sleep(600)")
+    monkeypatch.setattr(serve, "END_SECONDS", 0.1)
+    with serve.background():
+        while not pid.is_symlink():
+            pass
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(os.readlink(pid)), 0)
 
 
 def test_several_processes_that_are_told_to_stop_refuse_who_connects(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ from usage.pricing import Prices
 
 TICK_SECONDS = 0.25
 PATIENCE_SECONDS = 5.0  # the longest pause after a failure
+STOP_SECONDS = 10.0
 READ_BYTES = 2 * 1024 * 1024  # about 2,500 attempts
 BATCH = 2500
 MOST_SKIPPED = 100  # keys that an event tells of; the rest is more of the same
@@ -91,9 +92,9 @@ class Ingester:
         self._thread.start()
 
     def stop(self) -> None:
-        """Books what lies ready, then returns."""
+        """Books what lies ready, then returns; without it, if the database does not answer. It stays in the journal."""
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(STOP_SECONDS)
 
     def work_alone(self, until: threading.Event) -> None:
         """Work in this thread until told to stop, holding the lease throughout: threads beside a gateway cost it latency."""

@@ -1,11 +1,14 @@
 """What is answered where no operation did: a problem to programs, a page to people."""
 
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
@@ -15,6 +18,10 @@ OURS = re.compile(r"/api(/|$)")
 NOWHERE = "There is no such address. All are in /api/v1/openapi.json."
 
 type Page = Callable[..., HttpResponse]
+
+
+def no_database(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(render_to_string("503.html"), status=503)
 
 
 def handler(page: Page, status: int, code: str, detail: str) -> Page:
@@ -29,7 +36,19 @@ def handler(page: Page, status: int, code: str, detail: str) -> Page:
 bad_request = handler(defaults.bad_request, 400, "malformed", "This is no request that can be read.")
 permission_denied = handler(defaults.permission_denied, 403, "forbidden", "Whoever made this key may not do this.")
 page_not_found = handler(defaults.page_not_found, 404, "not_found", NOWHERE)
-server_error = handler(defaults.server_error, 500, "failed", "Something went wrong here, and the operator can read what.")
+broken = handler(defaults.server_error, 500, "failed", "Something went wrong here, and the operator can read what.")
+unavailable = handler(
+    no_database, 503, "unavailable", "The database does not answer. Read whether the change is there, then try again."
+)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """A database that does not answer is nothing that broke: it passes."""
+    passes = isinstance(sys.exc_info()[1], OperationalError | InterfaceError)
+    answer = (unavailable if passes else broken)(request)
+    if passes:
+        answer["Retry-After"] = "10"
+    return answer
 
 
 @csrf_exempt

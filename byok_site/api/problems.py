@@ -38,6 +38,7 @@ TITLES = {
     428: "If-Match is missing",
     429: "Too many requests",
     500: "Failed",
+    503: "Not available now",
 }
 
 

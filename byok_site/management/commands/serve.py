@@ -25,6 +25,7 @@ from orgs import setup
 
 THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
 GRACE_SECONDS = 120  # a stream that is under way when the server is told to stop may end
+END_SECONDS = 30  # so may a task; longer than a database that answers takes
 
 
 def listen() -> socket.socket:
@@ -83,7 +84,11 @@ def background() -> Iterator[None]:
     try:
         yield
     finally:
-        process.communicate()
+        try:
+            process.communicate(timeout=END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 class Workers(Multiprocess):
