@@ -103,7 +103,7 @@ def run_server(listener: socket.socket) -> None:
     config = uvicorn.Config(
         "byok_site.asgi:application",
         workers=settings.GATEWAY_WORKERS,
-        http="httptools",
+        http="byok_site.connections:Connection",
         loop="uvloop",
         ws="none",
         lifespan="on",
