@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -18,7 +19,7 @@ from byok_site import diagnosis, finding
 from keys.models import ProviderKey
 from orgs.actions import support
 from orgs.actions.support import GrantNeeded
-from orgs.confirming import confirmed, refill
+from orgs.confirming import ask_again, confirmed, is_fresh, refill
 from orgs.models import Organization, SupportVisit
 from usage import requests
 from usage.periods import zone
@@ -133,6 +134,8 @@ def leave(request: HttpRequest, visit: SupportVisit) -> HttpResponse:
 def diagnostics(request: HttpRequest, visit: SupportVisit) -> HttpResponse:
     """A zip of JSON, to attach to the ticket. That it was made stands in the audit of the organization."""
     organization, now = visit.organization, timezone.now()
+    if not is_fresh(request):
+        return ask_again(request, back=reverse("admin:organization", args=[organization.pk]))
     support.record_diagnostics(organization=organization, by=support.actor(request))
     name = f"keyhold-{organization.slug}-{now:%Y%m%d-%H%M}.zip"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}

@@ -58,16 +58,16 @@ def refill(form: forms.Form, request: HttpRequest) -> None:
             form.initial[name] = form.fields[name].widget.value_from_datadict(typed, {}, form.add_prefix(name))
 
 
-def ask_again(request: HttpRequest, kept: tuple[str, ...]) -> HttpResponse:
-    """To the page that asks, and from there back to this one. Who has nothing to confirm with signs in anew."""
-    if request.method == "POST":
+def ask_again(request: HttpRequest, kept: tuple[str, ...] = (), back: str = "") -> HttpResponse:
+    """To the page that asks, and from there back to this one, or to `back`. Who has nothing to confirm with signs in anew."""
+    if request.method == "POST" and not back:
         said = {name: request.POST.getlist(name) for name in kept}
         request.session[TYPED] = {"path": request.path, "said": said}
     methods = get_adapter().get_reauthentication_methods(request.user)
     if not methods:
         logout(request)
     page = methods[0]["url"] if methods else reverse("account_login")
-    address = f"{page}?{urlencode({'next': request.get_full_path()})}"
+    address = f"{page}?{urlencode({'next': back or request.get_full_path()})}"
     return HttpResponseClientRedirect(address) if request.htmx else redirect(address)  # type: ignore[attr-defined]
 
 

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import time_machine
@@ -461,6 +462,14 @@ def test_the_bundle_tells_how_things_are_and_no_secret_person_or_endpoint(
     ):
         assert kept_back not in whole
     assert tags(acme)[-1] == "support:diagnostics"
+
+
+def test_the_bundle_is_for_those_who_are_still_there(visiting: Client, acme: Organization) -> None:
+    page = f"/staff/organization/{acme.pk}/"
+    with time_machine.travel(timezone.now() + timedelta(minutes=16)):
+        answer = visiting.post(f"{page}diagnostics/")
+        assert (answer.status_code, answer["Location"]) == (302, f"/signin/again/?{urlencode({'next': page})}")
+    assert "support:diagnostics" not in tags(acme)
 
 
 def test_the_bundle_is_for_those_who_visit(sams: Client, acme: Organization) -> None:
