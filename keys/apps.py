@@ -33,5 +33,6 @@ def check_data_keys(**_: Any) -> list[Error]:
         return []
     ids = data_keys.order_by("kek_id").values_list("kek_id", flat=True).distinct()
     missing = sorted(set(ids) - set(KeyRing.parse(settings.VAULT_KEYS).ids))
-    problem = "VAULT_KEYS lacks {}, which wraps data keys in the database. Put it back behind the first key."
-    return [Error(problem.format(kek_id), id="keys.E002") for kek_id in missing]
+    problem = "VAULT_KEYS lacks {}, which wraps data keys in the database. Put it back behind the first key. "
+    problem += "If it is lost for good, run: manage.py vault give-up {}"
+    return [Error(problem.format(kek_id, kek_id), id="keys.E002") for kek_id in missing]

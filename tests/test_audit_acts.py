@@ -100,6 +100,11 @@ class World:
         said: dict[str, Any] = {"provider": "openai", "name": name, "credential": self.credential(), "test": PASSED}
         return actions.add_key(**self.org, **said, by=self.by)
 
+    def sealed_factor(self) -> str:
+        """The id of the key of the ring that sealed Alice's second factor."""
+        Authenticator.objects.create(user=self.alice, type="totp", data={"secret": "k1:x"})
+        return "k1"
+
     def off(self) -> ProviderKey:
         key = self.key()
         actions.disable_key(key=key, by=self.by)
@@ -244,6 +249,8 @@ ACTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "keys.actions.data_keys.add_data_key": lambda w: {"organization": w.key().organization},
     "keys.actions.deleting.delete_organization": lambda w: w.org,
     "keys.actions.deleting.keep_organization": lambda w: w.stopped(import_module("keys.actions.deleting").delete_organization),
+    "keys.actions.giving_up.give_up_data_keys": lambda w: {"organization": w.key().organization, "kek_id": "k1"},
+    "keys.actions.giving_up.give_up_second_factors": lambda w: {"kek_id": w.sealed_factor()},
     "keys.actions.health.record_test": lambda w: {"key": w.key(), "result": PASSED},
     "keys.actions.leaving.end_membership": lambda w: w.org | {"user": w.bob},
     "keys.actions.management_keys.issue_management_key": lambda w: w.org | {"name": "terraform"},

@@ -71,6 +71,7 @@ SENTENCES = {
     "client_key:hand_over": "handed over client key {}",
     "client_key:preferences": "changed the preferences of client key {}",
     "data_key:add": "gave the organization a new data key",
+    "data_key:give_up": "gave up secrets whose key is lost",
     "identity_provider:enforce": "changed who signs in by single sign-on",
     "identity_provider:remove": "removed single sign-on",
     "identity_provider:set": "set up single sign-on",

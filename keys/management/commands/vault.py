@@ -2,6 +2,7 @@
 
 To change the key of the ring: put a new key in front of VAULT_KEYS and restart every process; then `vault rewrap`,
 `vault verify` and `vault retire OLD`; only then take the old key out, and keep it for as long as backups from before live.
+One that is lost for good: put a new key into VAULT_KEYS, under another id, and run `vault give-up LOST`.
 """
 
 from argparse import ArgumentParser
@@ -14,6 +15,7 @@ from django.db.models import QuerySet
 
 from keys import data_keys, second_factors, upkeep
 from keys.actions.data_keys import add_data_key
+from keys.actions.giving_up import give_up_data_keys, give_up_second_factors
 from keys.actions.openings import write_openings
 from keys.models import ClientKey
 from orgs.actions import Actor
@@ -35,6 +37,9 @@ class Command(BaseCommand):
         reseal.add_argument("--new-data-key", action="store_true", help="make a new data key for each organization first")
         retire = acts.add_parser("retire", help="say whether a key may be taken out of VAULT_KEYS")
         retire.add_argument("kek_id", metavar="ID")
+        give_up = acts.add_parser("give-up", help="go on without a key that is lost: what only it opened is entered again")
+        give_up.add_argument("kek_id", metavar="ID", help="as `status` names it; it may not be in VAULT_KEYS")
+        give_up.add_argument("--for-good", action="store_true", help="do it; else only say what would be lost")
 
     def handle(self, *args: Any, act: str, **options: Any) -> None:
         try:
@@ -42,7 +47,7 @@ class Command(BaseCommand):
         except ValueError as problem:
             raise CommandError(str(problem)) from None
         try:
-            getattr(self, act)(options)
+            getattr(self, act.replace("-", "_"))(options)
         finally:
             write_openings()
 
@@ -89,6 +94,23 @@ class Command(BaseCommand):
         if count := second_factors.sealed_by()[kek_id]:
             raise CommandError(f"{kek_id} is in use. Second factors that it seals: {count}. Run: manage.py vault rewrap")
         self.stdout.write(f"{kek_id} wraps nothing. Take it out of VAULT_KEYS and restart.")
+
+    def give_up(self, options: dict[str, Any]) -> None:
+        kek_id, by = options["kek_id"], Actor.command("vault give-up")
+        if kek_id in data_keys.ring().ids:
+            raise CommandError(f"{kek_id} is in VAULT_KEYS, so nothing is lost. A new key needs a name of its own.")
+        wrapped, sealed = upkeep.wrapped_by()[kek_id], second_factors.sealed_by()[kek_id]
+        if not wrapped and not sealed:
+            raise CommandError(f"{kek_id} wraps and seals nothing.")
+        if not options["for_good"]:
+            self.stdout.write(f"Only {kek_id} opens {wrapped} data keys, and {sealed} second factors and sets of recovery codes.")
+            raise CommandError("Nothing is done yet. To destroy them and enter their secrets again, add --for-good.")
+        again = Counter[str]()
+        for organization in Organization.objects.filter(data_keys__kek_id=kek_id).distinct():
+            again += give_up_data_keys(organization=organization, kek_id=kek_id, by=by)
+        again["people without their second factor"] = give_up_second_factors(kek_id=kek_id, by=by)
+        for kind, count in again.items():
+            self.stdout.write(f"{kind}: {count}")
 
     def organizations(self, slug: str | None) -> QuerySet[Organization]:
         organizations = Organization.objects.filter(slug=slug) if slug else Organization.objects.all()
