@@ -196,15 +196,15 @@ def slug(provider: Provider, native: str) -> str:
     elif hosts(provider):
         name = spelled(native) if "/" in native else None
     elif provider.author and "/" not in native:
-        name = own_slug(provider.author, native)
+        name = own_slug(provider, native)
     return name or f"{provider.slug}:{native}"
 
 
-def own_slug(author: str, native: str) -> str:
+def own_slug(provider: Provider, native: str) -> str:
     """Claude's releases are known by their names without a date."""
     name = native.lower()
-    if author != CLAUDE and not name.startswith("claude-"):
-        return f"{author}/{name}"
+    if provider.author != CLAUDE and not (CLAUDE in sells(provider) and name.startswith("claude-")):
+        return f"{provider.author}/{name}"
     dated = DATED.fullmatch(name)
     return "/".join(usual(CLAUDE, dated[1] if dated else name))
 

@@ -1,7 +1,7 @@
 """Which name a provider gets for the model that a program asked for."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keys import catalog
@@ -272,6 +272,7 @@ IDS = AWS_IDS | st.text(min_size=1, max_size=30) | st.from_regex(r"[a-zA-Z0-9.-]
 
 
 @given(st.sampled_from(sorted(PROVIDERS)), st.frozensets(IDS, max_size=5), st.text(max_size=40))
+@example("aistudio", frozenset({"CLAUDE-"}), "")
 def test_every_listed_name_is_served_and_no_name_fails(provider: str, found: frozenset[str], model: str) -> None:
     row = PROVIDERS[provider]
     for slug in slugs(row, discovered=found, deployments=DEPLOYMENTS):
