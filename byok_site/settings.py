@@ -118,7 +118,10 @@ else:
     DATABASES["default"]["OPTIONS"] = {
         "connect_timeout": 2,
         # A host that vanished without a word is given up after 15 seconds, not after the 15 minutes of TCP
-        **{"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2, "tcp_user_timeout": 15_000},
+        "keepalives_idle": 5,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+        "tcp_user_timeout": 15_000,
         "options": "-c statement_timeout=5000",
         "pool": {"min_size": 1, "max_size": 16, "timeout": 5},
     }

@@ -44,10 +44,10 @@ unavailable = handler(
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """A database that does not answer is nothing that broke: it passes."""
-    passes = isinstance(sys.exc_info()[1], OperationalError | InterfaceError)
-    answer = (unavailable if passes else broken)(request)
-    if passes:
-        answer["Retry-After"] = "10"
+    if not isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return broken(request)
+    answer = unavailable(request)
+    answer["Retry-After"] = "10"
     return answer
 
 

@@ -11,16 +11,17 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from keys import data_keys, second_factors, vault
-from keys.actions.client_keys import forget_rolled, fresh_text
+from keys.actions import client_keys
 from keys.actions.health import HEALTH_FIELDS, put_health
 from keys.actions.management_keys import revoke_management_key
 from keys.actions.writing import lock, tell
 from keys.health import Health, State
 from keys.models import ClientKey, ManagementKey, ProviderKey, RetiredCredential
-from orgs.actions import Actor, account
+from orgs.actions import Actor, record_everywhere
 from orgs.models import IdentityProvider, Notice, Organization, User, Webhook
 
 UNREADABLE = "Keyhold cannot open the stored secret any more. Replace the credential."
+ROLL = "The key that protected its text is lost, so programs that send it are refused. Roll it, and give them the new text."
 TODO = {
     "provider keys": "Replace the credential of {} provider keys. Each says so on its page.",
     "client keys": "Roll {} client keys and give programs the new text. The old one is refused.",
@@ -48,7 +49,7 @@ def give_up_data_keys(*, organization: Organization, kek_id: str, by: Actor) -> 
     again = Counter(
         {
             "provider keys": fail_keys(organization, lost),
-            "client keys": empty_client_keys(organization, lost),
+            "client keys": empty_client_keys(organization, lost, by),
             "management keys": revoke_management_keys(organization, lost, by),
             "webhooks": count_sealed(Webhook.objects.filter(organization=organization), lost),
             "identity providers": count_sealed(IdentityProvider.objects.filter(organization=organization), lost),
@@ -73,18 +74,20 @@ def fail_keys(organization: Organization, lost: Collection[int]) -> int:
 
 
 @sensitive_variables("texts")
-def empty_client_keys(organization: Organization, lost: Collection[int]) -> int:
-    """Each gets a text that nobody knows. What it was before it was rolled stops, if that is what cannot be told any more."""
+def empty_client_keys(organization: Organization, lost: Collection[int], by: Actor) -> int:
+    """Each gets a text that nobody knows, and whose key it is hears of it. A text from before a roll stops with it."""
     emptied = 0
     for key in ClientKey.objects.live().filter(organization=organization):
         if not {key.pepper_version, key.rolled_pepper_version} & set(lost):
             continue
         if key.pepper_version in lost:
-            _, texts = fresh_text(organization)
+            before, (_, texts) = key.hint, client_keys.fresh_text(organization)
             for name, value in texts.items():
                 setattr(key, name, value)
+            tell(key, by, "client_key:give_up", before={"hint": before}, after={"hint": key.hint})
+            client_keys.notify(key, "client_key:give_up", f"Client key {key} must be rolled", ROLL)
             emptied += 1
-        forget_rolled(key)
+        client_keys.forget_rolled(key)
         key.save()
     return emptied
 
@@ -128,6 +131,7 @@ def give_up_second_factors(*, kek_id: str, by: Actor) -> int:
 
 @transaction.atomic
 def remove_second_factors(person: User, rows: Collection[int], by: Actor) -> None:
-    before = account.second_factors(person)
-    Authenticator.objects.filter(pk__in=rows).delete()
-    account.note_second_factors(user=person, before=before, by=by)
+    lost = Authenticator.objects.filter(pk__in=rows)
+    changes = {"removed": sorted(lost.values_list("type", flat=True))}
+    lost.delete()
+    record_everywhere(user=person, by=by, tag="member:second_factor", changes=changes)
